@@ -1,0 +1,1 @@
+"""Mnemos: a memory operating system for language models and agents."""

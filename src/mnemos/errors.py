@@ -1,0 +1,97 @@
+"""Every exception Mnemos raises on purpose.
+
+Each message says what was given, what is allowed, and what to do about it::
+
+    MnemosError
+    ├── InvalidInput (ValueError)      an argument or an input file cannot be used
+    │   └── ScopeRequired              the call would touch everybody's memories
+    ├── NotFound (LookupError)         no such memory in this scope
+    ├── Conflict                       the store already says something else
+    ├── IllegalTransition              the life cycle does not allow this step
+    ├── Protected                      a frozen memory, or one under legal hold
+    ├── StoreError                     the vault cannot do what was asked
+    │   ├── StoreFull                  no room left; nothing was written
+    │   ├── StoreBusy                  another writer held the lock too long
+    │   ├── StoreReadOnly              file or directory cannot be written
+    │   ├── StoreCorrupt               the file is not, or no longer, a sound vault
+    │   ├── FormatTooNew               written by a newer Mnemos
+    │   └── StoreClosed                used after ``close()``
+    └── ModelError                     a model is missing, wrong or failed
+        ├── ModelUnavailable           it, or its weights, cannot be had here
+        ├── ModelMismatch              not the model that made what is stored
+        └── MissingExtra (ImportError) an optional package is not installed
+
+The root is never called ``MemoryError``: that name belongs to Python.
+"""
+
+
+class MnemosError(Exception):
+    """Root of everything Mnemos raises on purpose."""
+
+
+class InvalidInput(MnemosError, ValueError):
+    """An argument or an input file cannot be used as given."""
+
+
+class ScopeRequired(InvalidInput):
+    """The call needs a user or an agent: without one it would touch everything."""
+
+
+class NotFound(MnemosError, LookupError):
+    """No such memory in this tenant and scope, or it was forgotten."""
+
+
+class Conflict(MnemosError):
+    """The store already holds something that contradicts the call."""
+
+
+class IllegalTransition(MnemosError):
+    """The life cycle does not lead from the present state to the one asked for."""
+
+
+class Protected(MnemosError):
+    """The memory is frozen, or under a legal hold, and must stay as it is."""
+
+
+class StoreError(MnemosError):
+    """The vault cannot do what was asked; what was acknowledged before is safe."""
+
+
+class StoreFull(StoreError):
+    """No room left on the disk or within the store's limit; nothing was written."""
+
+
+class StoreBusy(StoreError):
+    """Another writer held the write lock longer than the time-out."""
+
+
+class StoreReadOnly(StoreError):
+    """The file or its directory cannot be written."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a Mnemos vault, or it was damaged."""
+
+
+class FormatTooNew(StoreError):
+    """The vault was written by a newer Mnemos than this one."""
+
+
+class StoreClosed(StoreError):
+    """The handle was used after ``close()``."""
+
+
+class ModelError(MnemosError):
+    """A model is missing, wrong or failed."""
+
+
+class ModelUnavailable(ModelError):
+    """The model, or its weights, cannot be had on this machine."""
+
+
+class ModelMismatch(ModelError):
+    """The model is not the one that made what is stored."""
+
+
+class MissingExtra(ModelError, ImportError):
+    """An optional package is not installed."""

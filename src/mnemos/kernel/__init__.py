@@ -1,0 +1,1 @@
+"""The operating system: journal, versions, pages, life cycle; knows no method, vendor or framework."""

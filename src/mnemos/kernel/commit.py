@@ -1,0 +1,321 @@
+"""Changes, checked and carried out inside one write transaction: all of them or none.
+
+Models have run before; nothing here waits for one. Each change becomes one event of the journal
+and its projection onto the tables; vectors, which lie outside the chain, are put beside the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mnemos.errors import Conflict, NotFound, Protected
+from mnemos.kernel import lifecycle, pages, schema
+from mnemos.kernel.blobs import load_body
+from mnemos.kernel.canonical import Body, decode_content, encode_header
+from mnemos.kernel.journal import Journal, ensure_subject, find_subject
+from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
+from mnemos.kernel.projection import Projection, live_version
+from mnemos.kernel.schema import MAIN, Id, Vector, Version
+from mnemos.types import (
+    Add,
+    Change,
+    Changes,
+    Draft,
+    Forget,
+    Header,
+    Scope,
+    State,
+    Transition,
+    Update,
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a commit did: the seq reached, the cubes touched, what it erased and what it stored."""
+
+    seq: int = 0
+    ids: list[str] = field(default_factory=list[str])
+    duplicates: int = 0
+    forgotten: list[str] = field(default_factory=list[str])
+    dropped_blobs: list[str] = field(default_factory=list[str])
+
+
+def find(tx: ReadTx, tenant: str, id: str) -> Id:
+    """Return the number and subject of a public id.
+
+    Raises
+    ------
+    NotFound
+        If this tenant has no such cube.
+    """
+    found = tx.get(schema.IDS, (tenant, id))
+    if found is None:
+        raise NotFound(
+            f"no memory {id!r} in this tenant: it was forgotten or never written; "
+            "`get_all` lists what there is"
+        )
+    return found
+
+
+class Commit:
+    """One write transaction's worth of changes.
+
+    Parameters
+    ----------
+    tx : WriteTx
+        The transaction.
+    blobs : Blobs
+        Where large payloads go, before the row that names them.
+    changes : Changes
+        What to do.
+    now : datetime
+        Wall time.
+    entropy : Entropy
+        Source of the salts.
+    space : int or None
+        Vector space of ``vectors``.
+    """
+
+    def __init__(
+        self,
+        tx: WriteTx,
+        blobs: Blobs,
+        changes: Changes,
+        *,
+        now: datetime,
+        entropy: Entropy,
+        space: int | None = None,
+    ) -> None:
+        self._tx = tx
+        self._blobs = blobs
+        self._changes = changes
+        self._tenant = changes.scope.tenant
+        self._journal = Journal(
+            tx, self._tenant, actor=changes.actor, now=now, entropy=entropy
+        )
+        self._projection = Projection(tx)
+        self._space = space
+        self._outcome = Outcome()
+
+    def run(self, vectors: Sequence[bytes | None] = ()) -> Outcome:
+        """Carry out every change; ``vectors`` are parallel to the changes, float32 bytes or None.
+
+        Raises
+        ------
+        Conflict, NotFound, Protected, IllegalTransition
+            If a change cannot be made; the caller's transaction is then undone.
+        """
+        for place, change in enumerate(self._changes.changes):
+            vector = vectors[place] if place < len(vectors) else None
+            self._one(change, vector)
+        self._projection.finish()
+        self._drop_empty_subjects()
+        self._outcome.seq = self._journal.finish()
+        return self._outcome
+
+    def _drop_empty_subjects(self) -> None:
+        """Erase the name of a subject whose last memory was forgotten."""
+        if not self._outcome.forgotten:
+            return
+        for page in self._projection.touched():
+            key = page[:3]
+            if next(self._tx.scan(schema.VERSIONS, key, index="deaths", limit=1), None) is None:
+                self._tx.delete(schema.PAGES, key)
+                self._tx.delete(schema.SEGMENTS, key)
+                self._tx.delete(schema.SUBJECTS, key[:2])
+
+    def touched(self) -> list[schema.Page]:
+        """Return the pages this commit changed."""
+        return self._projection.touched()
+
+    def _one(self, change: Change, vector: bytes | None) -> None:
+        match change:
+            case Add():
+                self._add(change, vector)
+            case Update():
+                self._update(change.id, change.draft, vector)
+            case Transition():
+                self._transition(change)
+            case Forget():
+                self._forget(change)
+
+    def _add(self, change: Add, vector: bytes | None) -> None:
+        lifecycle.check_first(change.draft.state)
+        existing = self._external(change.draft.header)
+        if existing is not None:
+            if _same(self._live_body(existing), change.draft):
+                self._outcome.ids.append(existing.id)
+                self._outcome.duplicates += 1
+            elif change.replace:
+                self._update(existing.id, change.draft, vector)
+            else:
+                raise Conflict(
+                    f"external_id {change.draft.header.external_id!r} is taken by memory "
+                    f"{existing.id} with other content; pass on_conflict='update' to make this "
+                    "its new version"
+                )
+            return
+        for source in change.draft.header.derived_from:
+            find(self._tx, self._tenant, source)
+        subject = ensure_subject(self._tx, self._tenant, self._changes.scope.subject)
+        self._write("add", change.id, subject, change.draft, vector)
+        self._outcome.ids.append(change.id)
+
+    def _external(self, header: Header) -> Id | None:
+        if header.external_id is None:
+            return None
+        subject = find_subject(self._tx, self._tenant, self._changes.scope.subject)
+        if subject is None:
+            return None
+        row = self._tx.get(schema.EXTERNALS, (self._tenant, subject, header.external_id))
+        return find(self._tx, self._tenant, row.id) if row else None
+
+    def _live(self, found: Id) -> Version:
+        live = live_version(self._tx, self._tenant, found.cube, MAIN)
+        if live is None:
+            raise NotFound(f"memory {found.id!r} has no current version on this branch")
+        return live
+
+    def _live_body(self, found: Id) -> Body | None:
+        return load_body(self._tx, self._blobs, self._tenant, self._live(found).content)
+
+    def _own(self, id: str) -> Id:
+        """Return a cube of this scope's subject.
+
+        A cube of another subject is reported as not found: that it exists is not this scope's
+        to know.
+        """
+        found = find(self._tx, self._tenant, id)
+        subject = find_subject(self._tx, self._tenant, self._changes.scope.subject)
+        if found.subject != subject:
+            raise NotFound(
+                f"no memory {id!r} of {self._changes.scope.subject!r}; `get_all` lists what there is"
+            )
+        return found
+
+    def _update(self, id: str, draft: Draft, vector: bytes | None) -> None:
+        found = self._own(id)
+        live = self._live(found)
+        body = self._live_body(found)
+        if body is not None and body.header.frozen:
+            raise Protected(f"memory {id} is frozen; add a new one, or forget this one")
+        if draft.state.value != live.state:
+            lifecycle.check_transition(State(live.state), draft.state)
+        self._write("update", id, found.subject, draft, vector)
+        self._outcome.ids.append(id)
+
+    def _write(
+        self, verb: str, id: str, subject: int, draft: Draft, vector: bytes | None
+    ) -> None:
+        scope = Scope(tenant=self._tenant, subject=self._changes.scope.subject)
+        written = self._journal.append(
+            verb,
+            cube=id,
+            subject=subject,
+            branch=MAIN,
+            state=draft.state,
+            body=(scope, draft.header, draft.payload),
+        )
+        if written.blob:
+            self._blobs.put(written.blob, written.data)
+        body = Body(scope=scope, header=draft.header, payload=draft.payload)
+        self._projection.apply(written.event, body)
+        if vector is not None and self._space is not None:
+            row = Vector(self._tenant, subject, MAIN, self._space, written.event.seq, vector)
+            self._tx.insert(schema.VECTORS, [row])
+
+    def _transition(self, change: Transition) -> None:
+        found = self._own(change.id)
+        live = self._live(found)
+        lifecycle.check_transition(State(live.state), change.state)
+        written = self._journal.append(
+            "state",
+            cube=change.id,
+            subject=found.subject,
+            branch=MAIN,
+            state=change.state,
+            content=live.content,
+        )
+        page = self._projection.page((self._tenant, found.subject, MAIN))
+        self._projection.apply(
+            written.event, load_body(self._tx, self._blobs, self._tenant, live.content)
+        )
+        for space in list(self._tx.scan(schema.SPACES, ())):
+            data = pages.vector_of(self._tx, page, space.space, live.born)
+            if data is not None:
+                row = Vector(
+                    self._tenant, found.subject, MAIN, space.space, written.event.seq, data
+                )
+                self._tx.insert(schema.VECTORS, [row])
+        self._outcome.ids.append(change.id)
+
+    def _forget(self, change: Forget) -> None:
+        self._own(change.id)
+        doomed = self._with_derived(change.id)
+        headers = {id: self._headers(id) for id in doomed}
+        held = [id for id, found in headers.items() if any(header.hold for header in found)]
+        if held:
+            raise Protected(
+                f"memory {held[0]} is under a legal hold; lift the hold before forgetting "
+                f"{change.id}"
+            )
+        for id in doomed:
+            self._erase(id, headers[id])
+        self._outcome.ids.append(change.id)
+
+    def _with_derived(self, id: str) -> list[str]:
+        """Return a cube and everything derived from it, sources first."""
+        doomed = [id]
+        for source in doomed:
+            doomed.extend(
+                row.derived
+                for row in self._tx.scan(schema.SOURCES, (self._tenant, source))
+                if row.derived not in doomed
+            )
+        return [item for item in doomed if self._tx.get(schema.IDS, (self._tenant, item))]
+
+    def _contents(self, id: str) -> list[schema.Content]:
+        found = find(self._tx, self._tenant, id)
+        seqs = {
+            row.content for row in self._tx.scan(schema.VERSIONS, (self._tenant, found.cube))
+        }
+        rows = (self._tx.get(schema.CONTENTS, (self._tenant, seq)) for seq in sorted(seqs))
+        return [row for row in rows if row is not None]
+
+    def _headers(self, id: str) -> list[Header]:
+        return [decode_content(row.body).header for row in self._contents(id)]
+
+    def _erase(self, id: str, headers: Sequence[Header]) -> None:
+        found = find(self._tx, self._tenant, id)
+        for row in self._contents(id):
+            blob = decode_content(row.body).blob
+            if blob is not None:
+                self._tx.delete(schema.BLOBS, (self._tenant, blob))
+                self._outcome.dropped_blobs.append(blob)
+            self._tx.delete(schema.CONTENTS, (self._tenant, row.seq))
+        for header in headers:
+            for source in header.derived_from:
+                self._tx.delete(schema.SOURCES, (self._tenant, source, id))
+            if header.external_id is not None:
+                key = (self._tenant, found.subject, header.external_id)
+                self._tx.delete(schema.EXTERNALS, key)
+        written = self._journal.append(
+            "forget",
+            cube=id,
+            subject=found.subject,
+            branch=MAIN,
+            state=State.FORGOTTEN,
+        )
+        self._projection.apply(written.event, None)
+        self._outcome.forgotten.append(id)
+
+
+def _same(body: Body | None, draft: Draft) -> bool:
+    """Return whether a draft says what is stored already."""
+    if body is None or body.payload is None:
+        return False
+    mine: Mapping[str, object] = encode_header(draft.header)
+    return body.payload == draft.payload and encode_header(body.header) == mine

@@ -1,0 +1,130 @@
+"""From journal to tables: what each event means for ids, versions and pages.
+
+The same function runs when an event is committed and when ``verify`` or a rebuild replays the
+journal, so derived tables can always be compared with, or made again from, what was committed.
+"""
+
+from __future__ import annotations
+
+from mnemos.kernel import pages, schema
+from mnemos.kernel.canonical import Body, microseconds
+from mnemos.kernel.keys import index_text
+from mnemos.kernel.ports import ReadTx, WriteTx
+from mnemos.kernel.postings import encode_terms
+from mnemos.kernel.schema import ALIVE, Event, External, Id, Page, Source, TailRow, Version
+from mnemos.kernel.tokens import count_terms, name_hash, speaker_hash
+from mnemos.types import State
+
+
+def page_row(event: Event, cube: int, body: Body) -> TailRow:
+    """Return the searchable row of the version an event brought."""
+    header = body.header
+    counts = count_terms(index_text(header, body.payload)) if body.payload else {}
+    return TailRow(
+        tenant=event.tenant,
+        subject=event.subject,
+        branch=event.branch,
+        born=event.seq,
+        cube=cube,
+        content=event.content,
+        state=pages.STATES.index(State(event.state)),
+        kind=pages.KINDS.index(header.kind),
+        session=name_hash(header.run_id),
+        agent=name_hash(header.agent_id),
+        speaker=speaker_hash(header.speaker),
+        at=microseconds(header.happened_at) if header.happened_at else event.at,
+        expires=microseconds(header.expires_at) if header.expires_at else ALIVE,
+        length=sum(counts.values()),
+        terms=encode_terms(counts),
+    )
+
+
+def live_version(tx: ReadTx, tenant: str, cube: int, branch: int) -> Version | None:
+    """Return the current version of a cube on a branch."""
+    rows = tx.scan(schema.VERSIONS, (tenant, cube, branch), reverse=True, limit=1)
+    return next((row for row in rows if row.dead == ALIVE), None)
+
+
+class Projection:
+    """Applies events to the derived tables of one write transaction."""
+
+    def __init__(self, tx: WriteTx) -> None:
+        self._tx = tx
+        self._pages: dict[pages.PageKey, Page] = {}
+
+    def page(self, key: pages.PageKey) -> Page:
+        """Return the page as this transaction has it so far."""
+        if key not in self._pages:
+            self._pages[key] = self._tx.get(schema.PAGES, key) or Page(*key, 0, 0, 0, 0)
+        return self._pages[key]
+
+    def touched(self) -> list[Page]:
+        """Return the pages changed so far."""
+        return list(self._pages.values())
+
+    def apply(self, event: Event, body: Body | None) -> None:
+        """Carry one event into the tables; ``body`` is the content it names, if still there."""
+        match event.verb:
+            case "add":
+                self._add(event, body)
+            case "update" | "state":
+                self._replace(event, body)
+            case _:
+                self._forget(event)
+
+    def finish(self) -> None:
+        """Write the pages touched."""
+        for page in self._pages.values():
+            self._tx.put(schema.PAGES, page)
+
+    def _add(self, event: Event, body: Body | None) -> None:
+        tx, tenant = self._tx, event.tenant
+        tx.insert(schema.IDS, [Id(tenant, event.cube, event.seq, event.subject)])
+        if body is not None:
+            if body.header.external_id is not None:
+                external = body.header.external_id
+                tx.insert(
+                    schema.EXTERNALS, [External(tenant, event.subject, external, event.cube)]
+                )
+            for source in body.header.derived_from:
+                tx.put(schema.SOURCES, Source(tenant, source, event.cube))
+        self._version(event, event.seq, body)
+
+    def _replace(self, event: Event, body: Body | None) -> None:
+        found = self._tx.get(schema.IDS, (event.tenant, event.cube))
+        assert found is not None, "only committed events are projected"
+        live = live_version(self._tx, event.tenant, found.cube, event.branch)
+        if live is not None:
+            self._tx.put(schema.VERSIONS, live._replace(dead=event.seq))
+        self._version(event, found.cube, body)
+
+    def _version(self, event: Event, cube: int, body: Body | None) -> None:
+        version = Version(
+            tenant=event.tenant,
+            cube=cube,
+            branch=event.branch,
+            born=event.seq,
+            dead=ALIVE,
+            content=event.content,
+            state=event.state,
+            subject=event.subject,
+        )
+        self._tx.insert(schema.VERSIONS, [version])
+        if body is not None:
+            self._tx.insert(schema.TAIL, [page_row(event, cube, body)])
+        key = (event.tenant, event.subject, event.branch)
+        page = self.page(key)
+        self._pages[key] = page._replace(changed=event.seq, tail=page.tail + (body is not None))
+
+    def _forget(self, event: Event) -> None:
+        tx, tenant = self._tx, event.tenant
+        found = tx.get(schema.IDS, (tenant, event.cube))
+        if found is None:
+            return
+        versions = list(tx.scan(schema.VERSIONS, (tenant, found.cube)))
+        key = (tenant, event.subject, event.branch)
+        page = pages.erase_rows(tx, self.page(key), (row.born for row in versions))
+        self._pages[key] = page._replace(changed=event.seq)
+        tx.delete(schema.VERSIONS, (tenant, found.cube))
+        tx.delete(schema.IDS, (tenant, event.cube))
+        tx.delete(schema.SOURCES, (tenant, event.cube))

@@ -1,0 +1,203 @@
+"""Everything a caller can read, through one view, in one snapshot.
+
+There is no read without a view: the tenant, the subject, the branch and the moment it names are
+bound in every look-up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mnemos.errors import NotFound, StoreCorrupt
+from mnemos.kernel import schema
+from mnemos.kernel.blobs import load_body
+from mnemos.kernel.canonical import moment
+from mnemos.kernel.journal import find_subject
+from mnemos.kernel.pages import PageArrays, PageCache
+from mnemos.kernel.ports import Blobs, ReadTx
+from mnemos.kernel.schema import ALIVE, Version
+from mnemos.types import MemCube, Scope, State, View
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Reader:
+    """Reads one page through one view.
+
+    Parameters
+    ----------
+    tx : ReadTx
+        The snapshot.
+    blobs : Blobs
+        Where large payloads lie.
+    view : View
+        What may be seen.
+    cache : PageCache
+        Loaded pages of this process.
+    space : Space or None
+        The vector space in use.
+    """
+
+    def __init__(
+        self,
+        tx: ReadTx,
+        blobs: Blobs,
+        view: View,
+        *,
+        cache: PageCache,
+        space: schema.Space | None,
+    ) -> None:
+        self._tx = tx
+        self._blobs = blobs
+        self._view = view
+        self._cache = cache
+        self._space = space
+        self._tenant = view.scope.tenant
+        self._subject = find_subject(tx, self._tenant, view.scope.subject)
+
+    @property
+    def view(self) -> View:
+        """The view all reads go through."""
+        return self._view
+
+    def page(self) -> tuple[PageArrays, NDArray[np.bool_]] | None:
+        """Return the page's arrays and which rows are visible; None if there is no such page."""
+        if self._subject is None:
+            return None
+        space = self._space
+        key = (self._tenant, self._subject, self._view.branch)
+        arrays = self._cache.load(
+            self._tx, key, space.space if space else None, space.dim if space else 0
+        )
+        return None if arrays is None else (arrays, arrays.visible(self._view))
+
+    def get(self, id: str) -> MemCube:
+        """Return the visible version of a cube.
+
+        Raises
+        ------
+        NotFound
+            If the view's subject has no such cube, or the view does not show it.
+        """
+        versions = self._versions(id)
+        for number, row in enumerate(versions, start=1):
+            cube = self._shown(id, row, number)
+            if cube is not None:
+                return cube
+        raise self._missing(id)
+
+    def history(self, id: str) -> tuple[MemCube, ...]:
+        """Return every version of a cube recorded up to the view's moment, oldest first."""
+        moment = self._moment()
+        found = [
+            self._cube(id, row, number)
+            for number, row in enumerate(self._versions(id), start=1)
+            if row.born <= moment
+        ]
+        if not found:
+            raise self._missing(id)
+        return tuple(found)
+
+    def list(self, *, after: str | None = None, limit: int | None = None) -> Iterator[MemCube]:
+        """Yield the visible cubes in order of first writing, those after the id ``after`` only."""
+        if self._subject is None:
+            return
+        start = -1
+        if after is not None:
+            start = self._number(after)
+        key = (self._tenant, self._subject, self._view.branch)
+        everything = self._view.as_of is not None
+        stop_at = None if everything else ALIVE
+        rows = self._tx.scan(schema.VERSIONS, key, index="deaths", start=stop_at)
+        given = 0
+        for row in sorted(rows, key=lambda row: row.born) if everything else rows:
+            if row.cube <= start:
+                continue
+            cube = self._shown(self._id(row.cube), row, None)
+            if cube is None:
+                continue
+            yield cube
+            given += 1
+            if given == limit:
+                return
+
+    def cube(self, born: int, cube: int) -> MemCube:
+        """Return the version of a page row, by its birth and cube number."""
+        row = self._tx.get(schema.VERSIONS, (self._tenant, cube, self._view.branch, born))
+        if row is None:
+            raise StoreCorrupt(f"page row {born} has no version; run `mnemos verify`")
+        return self._cube(self._id(cube), row, None)
+
+    def _moment(self) -> int:
+        return ALIVE - 1 if self._view.as_of is None else self._view.as_of
+
+    def _number(self, id: str) -> int:
+        found = self._tx.get(schema.IDS, (self._tenant, id))
+        if found is None or found.subject != self._subject:
+            raise self._missing(id)
+        return found.cube
+
+    def _id(self, cube: int) -> str:
+        event = self._tx.get(schema.EVENTS, (self._tenant, cube))
+        if event is None:
+            raise StoreCorrupt(f"cube number {cube} has no event; run `mnemos verify`")
+        return event.cube
+
+    def _versions(self, id: str) -> list[Version]:
+        key = (self._tenant, self._number(id), self._view.branch)
+        return list(self._tx.scan(schema.VERSIONS, key))
+
+    def _shown(self, id: str, row: Version, number: int | None) -> MemCube | None:
+        """Return the cube if the view shows this version of it."""
+        view, moment = self._view, self._moment()
+        if not (row.born <= moment < row.dead and State(row.state) in view.states):
+            return None
+        cube = self._cube(id, row, number)
+        header = cube.header
+        if header.expires_at is not None and header.expires_at <= view.now:
+            return None
+        if view.kinds is not None and header.kind not in view.kinds:
+            return None
+        for wanted, has in (
+            (view.scope.run_id, header.run_id),
+            (view.scope.agent_id, header.agent_id),
+        ):
+            if wanted is not None and wanted != has:
+                return None
+        return cube
+
+    def _cube(self, id: str, row: Version, number: int | None) -> MemCube:
+        body = load_body(self._tx, self._blobs, self._tenant, row.content)
+        event = self._tx.get(schema.EVENTS, (self._tenant, row.born))
+        if body is None or body.payload is None or event is None:
+            raise StoreCorrupt(f"memory {id} has lost its content; run `mnemos verify`")
+        if number is None:
+            key = (self._tenant, row.cube, row.branch)
+            number = 1 + sum(1 for _ in self._tx.scan(schema.VERSIONS, key, stop=row.born))
+        return MemCube(
+            id=id,
+            scope=Scope(
+                tenant=self._tenant,
+                subject=self._view.scope.subject,
+                agent_id=body.header.agent_id,
+                run_id=body.header.run_id,
+            ),
+            header=body.header,
+            payload=body.payload,
+            state=State(row.state),
+            version=number,
+            recorded_seq=row.born,
+            recorded_at=moment(event.at),
+            retired_seq=None if row.dead == ALIVE else row.dead,
+        )
+
+    def _missing(self, id: str) -> NotFound:
+        return NotFound(
+            f"no memory {id!r} of {self._view.scope.subject!r} in this view: it was forgotten, "
+            "never written, or belongs to someone else; `get_all` lists what there is"
+        )
+
+

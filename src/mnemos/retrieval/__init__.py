@@ -1,0 +1,1 @@
+"""Recall as pure functions on arrays: signals, fusion, time expressions, packing."""

@@ -1,0 +1,131 @@
+"""What speaks for a memory, signal by signal: words, meaning, company, speaker, time.
+
+Every signal is one score per visible row, computed exactly over the whole page. Rows stand in
+conversation order, so a turn's neighbours are its neighbours in the array.
+
+Shapes: ``n`` visible rows, ``q`` distinct query terms, ``s`` sessions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnemos.kernel.pages import PageArrays
+
+K1 = 1.2
+B = 0.75
+"""BM25's constants as Robertson and Zaragoza (2009, section 3.4) recommend them; not fitted."""
+
+REACH = 2
+"""Neighbours on each side of a turn that make its window: five turns."""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The visible rows of a page in conversation order.
+
+    Parameters
+    ----------
+    arrays : PageArrays
+        The page.
+    positions : (n,) int64
+        Positions in the page.
+    session : (n,) int64
+        Session number, ascending; a row without a session has one of its own.
+    length : (n,) float32
+        Terms of each row.
+    """
+
+    arrays: PageArrays
+    positions: NDArray[np.int64]
+    session: NDArray[np.int64]
+    length: Floats
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def arrange(arrays: PageArrays, mask: NDArray[np.bool_]) -> Rows:
+    """Return the rows of a mask in conversation order."""
+    order = arrays.conversation_order()
+    positions = order[mask[order]]
+    named = arrays.column("session")[positions]
+    begins = np.ones(len(positions), bool)
+    begins[1:] = (named[1:] != named[:-1]) | (named[1:] == 0)
+    length = arrays.column("length")[positions].astype(np.float32)
+    return Rows(arrays, positions, np.cumsum(begins) - 1, length)
+
+
+def term_counts(rows: Rows, terms: list[int]) -> Floats:
+    """Return how often each query term occurs in each row, ``(q, n)``."""
+    place = np.full(len(rows.arrays), -1, np.int64)
+    place[rows.positions] = np.arange(len(rows))
+    counts = np.zeros((len(terms), len(rows)), np.float32)
+    for i, term in enumerate(terms):
+        found, occurrences = rows.arrays.lookup(term)
+        where = place[found]
+        counts[i, where[where >= 0]] = occurrences[where >= 0]
+    return counts
+
+
+def bm25(counts: Floats, length: Floats) -> Floats:
+    """Return BM25 scores of documents, ``(n,)``; statistics are those of these documents alone.
+
+    Parameters
+    ----------
+    counts : (q, n) float32
+        Occurrences of each query term in each document.
+    length : (n,) float32
+        Terms of each document.
+    """
+    n = counts.shape[1]
+    if n == 0 or len(counts) == 0:
+        return np.zeros(n, np.float32)
+    holding = (counts > 0).sum(axis=1)
+    rarity = np.log1p((n - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+    norm = K1 * (1 - B + B * length / max(float(length.mean()), 1e-9))
+    return rarity @ (counts * (K1 + 1) / (counts + norm))
+
+
+def window_sum(values: Floats, session: NDArray[np.int64], reach: int = REACH) -> Floats:
+    """Return each row's sum over itself and its neighbours of the same session, ``(…, n)``."""
+    total = values.copy()
+    for step in range(1, min(reach, values.shape[-1] - 1) + 1):
+        same = session[step:] == session[:-step]
+        total[..., step:] += values[..., :-step] * same
+        total[..., :-step] += values[..., step:] * same
+    return total
+
+
+def session_sum(values: Floats, session: NDArray[np.int64]) -> Floats:
+    """Return sums per session, ``(…, s)``."""
+    begins = np.flatnonzero(np.diff(session, prepend=-1))
+    return np.add.reduceat(values, begins, axis=-1) if len(begins) else values
+
+
+def meaning(rows: Rows, query: Floats) -> Floats | None:
+    """Return cosine similarities ``(n,)``; None where the page has no vectors."""
+    vectors = rows.arrays.vectors
+    if vectors is None or vectors.shape[1] != len(query):
+        return None
+    return (vectors @ query)[rows.positions]
+
+
+def speaker_match(rows: Rows, terms: list[int]) -> NDArray[np.bool_]:
+    """Return which rows were said by someone the query names."""
+    named = rows.arrays.column("speaker")[rows.positions]
+    return np.isin(named, terms) & (named != 0)
+
+
+def within(rows: Rows, spans: list[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Return which rows happened inside one of the spans of microseconds, half open."""
+    at = rows.arrays.column("at")[rows.positions]
+    found = np.zeros(len(rows), bool)
+    for start, stop in spans:
+        found |= (at >= start) & (at < stop)
+    return found

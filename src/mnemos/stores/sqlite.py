@@ -1,0 +1,404 @@
+"""The default store: one SQLite file in WAL mode, shared by threads, processes and forks.
+
+``synchronous=FULL`` makes a commit wait until its log is on the medium, so what was acknowledged
+survives a crash of the process and of the power alike; the price is one sync per commit.
+``secure_delete`` overwrites what is deleted. Every write transaction is ``BEGIN IMMEDIATE``: a
+reader that turns writer half-way would be refused at once, without waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mnemos.errors import (
+    FormatTooNew,
+    StoreBusy,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+)
+from mnemos.kernel.ports import Blobs, Faults, Key, ReadTx, Row, Table, WriteTx
+from mnemos.kernel.schema import FORMAT, TABLES
+from mnemos.stores.files import FileBlobs, NoFaults, network_filesystem
+
+APPLICATION_ID = 0x4D4E454D
+"""``MNEM`` in the file's header, so that a vault is told from any other database."""
+
+MIGRATIONS: dict[int, Callable[[Any], None]] = {}
+"""Format to the function that lifts a vault from it to the next; empty while there is one format."""
+
+_SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
+
+_BY_NAME = {
+    "SQLITE_BUSY": (StoreBusy, "another process holds the lock; retry, or raise the time-out"),
+    "SQLITE_LOCKED": (StoreBusy, "another connection holds the lock; retry"),
+    "SQLITE_FULL": (StoreFull, "free some room and retry; nothing was written"),
+    "SQLITE_IOERR_WRITE": (StoreFull, "the disk or a size limit is full; free some room and retry"),
+    "SQLITE_READONLY": (StoreReadOnly, "check the permissions of the file and its folder"),
+    "SQLITE_CANTOPEN": (StoreReadOnly, "check that the folder exists and can be written"),
+    "SQLITE_PERM": (StoreReadOnly, "check the permissions of the file and its folder"),
+    "SQLITE_NOTADB": (StoreCorrupt, "this is not a Mnemos vault; give another path"),
+    "SQLITE_CORRUPT": (StoreCorrupt, "restore a backup; `mnemos verify` says what is damaged"),
+}
+
+
+def translate(error: sqlite3.Error, path: str) -> StoreError:
+    """Return the typed error for SQLite's refusal, which stays as its cause."""
+    name = getattr(error, "sqlite_errorname", None) or "SQLITE_ERROR"
+    for known, (kind, way_out) in _BY_NAME.items():
+        if name == known or name.startswith(f"{known}_"):
+            return kind(f"{Path(path).name}: {error}: {way_out}")
+    return StoreError(f"{Path(path).name}: {error} ({name})")
+
+
+@lru_cache(maxsize=512)
+def _select(
+    name: str,
+    columns: tuple[str, ...],
+    order: tuple[str, ...],
+    depth: int,
+    bounds: tuple[bool, bool],
+    reverse: bool,
+) -> str:
+    where = [f"{column}=?" for column in order[:depth]]
+    if bounds[0]:
+        where.append(f"{order[depth]}>=?")
+    if bounds[1]:
+        where.append(f"{order[depth]}<?")
+    direction = " DESC" if reverse else ""
+    return (
+        f"SELECT {','.join(columns)} FROM {name}"  # noqa: S608 - names come from the schema alone
+        + (f" WHERE {' AND '.join(where)}" if where else "")
+        + f" ORDER BY {','.join(column + direction for column in order)} LIMIT ?"
+    )
+
+
+def _order(table: Table[Any], index: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*table.columns_of(index), *table.columns_of(None)]))
+
+
+def create_statements() -> Iterator[str]:
+    """Yield the statements that make an empty vault."""
+    for table in TABLES:
+        types: dict[str, type] = table.row.__annotations__
+        columns = ",".join(
+            f"{name} {_SQL_TYPE[types[name].__name__]} NOT NULL"
+            for name in table.row._fields
+        )
+        key = ",".join(table.columns_of(None))
+        yield f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
+        for index, names in table.indexes.items():
+            yield f"CREATE INDEX {table.name}_{index} ON {table.name} ({','.join(names)})"
+
+
+class _Connection:
+    """One thread's connection, with the transaction it is in."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.depth = 0
+        self.writing = False
+
+
+class _Tx:
+    """A transaction on one connection: reads for everyone, writes where it was opened for them."""
+
+    def __init__(self, connection: sqlite3.Connection, faults: Faults, path: str) -> None:
+        self._execute = connection.execute
+        self._faults = faults
+        self._path = path
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """Return the row with exactly this primary key."""
+        sql = _select(table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False)
+        found = self._run(sql, (*key, 1)).fetchone()
+        return None if found is None else table.row._make(found)
+
+    def scan(
+        self,
+        table: Table[Row],
+        prefix: Key,
+        *,
+        index: str | None = None,
+        start: str | int | None = None,
+        stop: str | int | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Row]:
+        """Walk the rows whose leading columns equal ``prefix``, in order."""
+        bounds = (start is not None, stop is not None)
+        sql = _select(table.name, table.row._fields, _order(table, index), len(prefix), bounds, reverse)
+        limits = [bound for bound in (start, stop) if bound is not None]
+        found = self._run(sql, (*prefix, *limits, -1 if limit is None else limit))
+        return map(table.row._make, found)
+
+    def insert(self, table: Table[Row], rows: Iterable[Row]) -> None:
+        """Add rows whose primary keys are new."""
+        sql = _insert(table.name, len(table.row._fields), "INSERT")
+        for row in rows:
+            self._change(sql, row)
+
+    def put(self, table: Table[Row], row: Row) -> None:
+        """Add a row, or replace the one with its primary key."""
+        self._change(_insert(table.name, len(row), "REPLACE"), row)
+
+    def delete(self, table: Table[Row], prefix: Key) -> None:
+        """Remove every row whose leading key columns equal ``prefix``."""
+        where = " AND ".join(f"{name}=?" for name in table.row._fields[: len(prefix)])
+        self._change(f"DELETE FROM {table.name} WHERE {where}", tuple(prefix))  # noqa: S608
+
+    def change(self, sql: str) -> None:
+        """Run a statement that changes the form itself, for migrations."""
+        self._change(sql, ())
+
+    def _change(self, sql: str, values: tuple[Any, ...]) -> None:
+        self._faults.reach("sql")
+        self._run(sql, values)
+
+    def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+        try:
+            return self._execute(sql, values)
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+
+
+@lru_cache(maxsize=128)
+def _insert(name: str, width: int, verb: str) -> str:
+    return f"{verb} INTO {name} VALUES ({','.join('?' * width)})"
+
+
+class SQLiteStore:
+    """A vault in one file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; made where there is none. Large payloads lie in ``<path>.blobs/``.
+    faults : Faults or None
+        The point every write step passes.
+    timeout : float
+        Seconds to wait for another writer.
+    max_bytes : int or None
+        Refuse to grow beyond this.
+
+    Raises
+    ------
+    StoreReadOnly, StoreCorrupt, FormatTooNew, StoreError
+        If the file cannot be a vault.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        faults: Faults | None = None,
+        timeout: float = 30.0,
+        max_bytes: int | None = None,
+        connect: Callable[..., Any] = sqlite3.connect,
+    ) -> None:
+        self._path = str(path)
+        self._faults = faults or NoFaults()
+        self._timeout = timeout
+        self._max_bytes = max_bytes
+        self._connect = connect
+        self._blobs = FileBlobs(Path(f"{self._path}.blobs"), self._faults)
+        self._closed = False
+        self._inherited: list[Any] = []
+        self._reset()
+        kind = network_filesystem(Path(self._path).parent)
+        if kind is not None:
+            raise StoreError(
+                f"{self._path} lies on a network file system ({kind}), whose locks SQLite cannot "
+                "rely on; put the vault on a local disk"
+            )
+        self._prepare()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._turn = threading.Lock()
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where large payloads lie."""
+        return self._blobs
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTx]:
+        """Open a snapshot; inside a transaction of the same thread, share it."""
+        connection = self._connection()
+        if connection.depth == 0:
+            self._run(connection, "BEGIN")
+        connection.depth += 1
+        try:
+            yield _Tx(connection.raw, self._faults, self._path)
+        finally:
+            connection.depth -= 1
+            if connection.depth == 0:
+                self._end(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTx]:
+        """Take the write lock; leaving normally commits durably, leaving by exception undoes."""
+        connection = self._connection()
+        if connection.depth:
+            raise StoreError("a write cannot start inside another transaction of its thread")
+        with self._turn:
+            self._run(connection, "BEGIN IMMEDIATE")
+            connection.depth = 1
+            try:
+                yield _Tx(connection.raw, self._faults, self._path)
+                self._faults.reach("commit")
+                self._run(connection, "COMMIT")
+            finally:
+                connection.depth = 0
+                self._end(connection)
+
+    def scrub(self) -> str:
+        """Fold the log into the file and cut it to nothing; say who prevents it."""
+        self._faults.reach("checkpoint")
+        connection = self._connection()
+        busy, _, _ = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return "another reader still uses the log; it is cut when that reader is done" if busy else ""
+
+    def check(self) -> list[str]:
+        """Return what SQLite finds wrong with the file."""
+        found = self._run(self._connection(), "PRAGMA integrity_check(20)").fetchall()
+        return [] if found == [("ok",)] else [str(row[0]) for row in found]
+
+    def size(self) -> int:
+        """Return the bytes of the file, its log and its blobs."""
+        files = [Path(self._path + suffix) for suffix in ("", "-wal")]
+        folder = Path(f"{self._path}.blobs")
+        files.extend(folder / name for name in self._blobs.names())
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def describe(self) -> dict[str, str]:
+        """Return what a person would want to know."""
+        return {
+            "engine": f"sqlite {sqlite3.sqlite_version}",
+            "location": self._path,
+            "durability": "every commit synced (WAL, synchronous=FULL)",
+        }
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self._closed = True
+        if self._pid != os.getpid():
+            return
+        for connection in list(self._open):
+            connection.raw.close()
+
+    def _prepare(self) -> None:
+        connection = self._connection()
+        version, application = self._stamp(connection)
+        if application != APPLICATION_ID or version != FORMAT:
+            with self.write() as tx:
+                self._lift(tx, connection)
+
+    def _stamp(self, connection: _Connection) -> tuple[int, int]:
+        version = self._run(connection, "PRAGMA user_version").fetchone()[0]
+        return version, self._run(connection, "PRAGMA application_id").fetchone()[0]
+
+    def _lift(self, tx: Any, connection: _Connection) -> None:
+        """Make an empty vault, or bring an older format up to date, under the write lock."""
+        version, application = self._stamp(connection)
+        tables = self._run(connection, "SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application != APPLICATION_ID and tables:
+            raise StoreCorrupt(
+                f"{self._path} is a database of another program; give another path"
+            )
+        if version > FORMAT:
+            raise FormatTooNew(
+                f"{self._path} has format {version}, this Mnemos reads up to {FORMAT}; "
+                "upgrade Mnemos to open it"
+            )
+        if application != APPLICATION_ID:
+            for statement in create_statements():
+                tx.change(statement)
+            tx.change(f"PRAGMA application_id={APPLICATION_ID}")
+        else:
+            for step in range(version, FORMAT):
+                MIGRATIONS[step](tx)
+        tx.change(f"PRAGMA user_version={FORMAT}")
+
+    def _connection(self) -> _Connection:
+        """Return this thread's connection, opening one where there is none, or after a fork.
+
+        A child must not close what its parent opened: closing drops the parent's locks.
+        """
+        if self._closed:
+            raise StoreClosed(f"{self._path} was closed; open a new handle")
+        if self._pid != os.getpid():
+            self._inherited.append((self._open, self._local))
+            self._reset()
+        found: _Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = self._new_connection()
+            self._local.connection = found
+            self._open.add(found)
+        return found
+
+    def _new_connection(self) -> _Connection:
+        try:
+            raw = self._connect(
+                self._path,
+                timeout=self._timeout,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+        connection = _Connection(raw)
+        settings = [
+            "PRAGMA page_size=8192",
+            "PRAGMA secure_delete=ON",
+            "PRAGMA synchronous=FULL",
+            "PRAGMA temp_store=MEMORY",
+            "PRAGMA cache_size=-16384",
+        ]
+        self._switch_to_wal(connection, settings[0])
+        for setting in settings[1:]:
+            self._run(connection, setting)
+        if self._max_bytes is not None:
+            size = self._run(connection, "PRAGMA page_size").fetchone()[0]
+            self._run(connection, f"PRAGMA max_page_count={max(self._max_bytes // size, 1)}")
+        return connection
+
+    def _switch_to_wal(self, connection: _Connection, page_size: str) -> None:
+        """Put a new file into WAL mode; SQLite does not wait for others here, so we do."""
+        patience = self._timeout
+        while True:
+            try:
+                self._run(connection, page_size)
+                self._run(connection, "PRAGMA journal_mode=WAL")
+            except StoreBusy:
+                if patience <= 0:
+                    raise
+                time.sleep(0.01)
+                patience -= 0.01
+            else:
+                return
+
+    def _run(self, connection: _Connection, sql: str) -> Any:
+        try:
+            return connection.raw.execute(sql)
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
+
+    def _end(self, connection: _Connection) -> None:
+        if not self._closed and connection.raw.in_transaction:
+            self._run(connection, "ROLLBACK")
