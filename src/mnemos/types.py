@@ -300,12 +300,14 @@ class Add:
     """Write a new cube under ``id``.
 
     Where the draft's ``external_id`` is taken by the same content nothing is written; by other
-    content it is a conflict, or with ``replace`` a new version of that cube.
+    content it is a conflict, or with ``replace`` a new version of that cube. ``timed`` is False
+    where the caller did not say when it happened: then times are no part of that comparison.
     """
 
     id: str
     draft: Draft
     replace: bool = False
+    timed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

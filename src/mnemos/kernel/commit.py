@@ -6,7 +6,7 @@ and its projection onto the tables; vectors, which lie outside the chain, are pu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -146,7 +146,7 @@ class Commit:
         lifecycle.check_first(change.draft.state)
         existing = self._external(change.draft.header)
         if existing is not None:
-            if _same(self._live_body(existing), change.draft):
+            if _same(self._live_body(existing), change):
                 self._outcome.ids.append(existing.id)
                 self._outcome.duplicates += 1
             elif change.replace:
@@ -253,6 +253,9 @@ class Commit:
         self._outcome.ids.append(change.id)
 
     def _forget(self, change: Forget) -> None:
+        if change.id in self._outcome.forgotten:  # taken along by a source, earlier in this call
+            self._outcome.ids.append(change.id)
+            return
         self._own(change.id)
         doomed = self._with_derived(change.id)
         headers = {id: self._headers(id) for id in doomed}
@@ -313,9 +316,13 @@ class Commit:
         self._outcome.forgotten.append(id)
 
 
-def _same(body: Body | None, draft: Draft) -> bool:
-    """Return whether a draft says what is stored already."""
-    if body is None or body.payload is None:
+def _same(body: Body | None, change: Add) -> bool:
+    """Return whether an addition says what is stored already."""
+    if body is None or body.payload != change.draft.payload:
         return False
-    mine: Mapping[str, object] = encode_header(draft.header)
-    return body.payload == draft.payload and encode_header(body.header) == mine
+    stored, given = encode_header(body.header), encode_header(change.draft.header)
+    if not change.timed:
+        for name in ("happened_at", "mentions"):
+            stored.pop(name, None)
+            given.pop(name, None)
+    return stored == given

@@ -8,6 +8,9 @@ from datetime import datetime
 from mnemos.errors import InvalidInput
 from mnemos.types import CURRENT_STATES, Kind, Scope, State, View
 
+ALL_STATES = frozenset(State) - {State.FORGOTTEN}
+"""Everything that is still there, archived and superseded included."""
+
 
 def open_view(
     scope: Scope,

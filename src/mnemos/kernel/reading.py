@@ -101,8 +101,30 @@ class Reader:
             raise self._missing(id)
         return tuple(found)
 
-    def list(self, *, after: str | None = None, limit: int | None = None) -> Iterator[MemCube]:
-        """Yield the visible cubes in order of first writing, those after the id ``after`` only."""
+    def owner(self, id: str) -> str:
+        """Return the subject a cube of this tenant belongs to.
+
+        Raises
+        ------
+        NotFound
+            If the tenant has no such cube.
+        """
+        found = self._tx.get(schema.IDS, (self._tenant, id))
+        row = self._tx.get(schema.SUBJECTS, (self._tenant, found.subject)) if found else None
+        if row is None:
+            raise NotFound(
+                f"no memory {id!r} in this tenant: it was forgotten or never written; "
+                "`get_all` lists what there is"
+            )
+        return row.name
+
+    def list(
+        self, *, after: str | None = None, limit: int | None = None, expired: bool = False
+    ) -> Iterator[MemCube]:
+        """Yield the visible cubes in order of first writing, those after the id ``after`` only.
+
+        ``expired`` includes those whose lifespan is over.
+        """
         if self._subject is None:
             return
         start = -1
@@ -116,7 +138,7 @@ class Reader:
         for row in sorted(rows, key=lambda row: row.born) if everything else rows:
             if row.cube <= start:
                 continue
-            cube = self._shown(self._id(row.cube), row, None)
+            cube = self._shown(self._id(row.cube), row, None, expired=expired)
             if cube is None:
                 continue
             yield cube
@@ -150,14 +172,16 @@ class Reader:
         key = (self._tenant, self._number(id), self._view.branch)
         return list(self._tx.scan(schema.VERSIONS, key))
 
-    def _shown(self, id: str, row: Version, number: int | None) -> MemCube | None:
+    def _shown(
+        self, id: str, row: Version, number: int | None, *, expired: bool = False
+    ) -> MemCube | None:
         """Return the cube if the view shows this version of it."""
         view, moment = self._view, self._moment()
         if not (row.born <= moment < row.dead and State(row.state) in view.states):
             return None
         cube = self._cube(id, row, number)
         header = cube.header
-        if header.expires_at is not None and header.expires_at <= view.now:
+        if not expired and header.expires_at is not None and header.expires_at <= view.now:
             return None
         if view.kinds is not None and header.kind not in view.kinds:
             return None

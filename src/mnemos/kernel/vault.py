@@ -101,6 +101,12 @@ class Vault:
             )
         return self._space
 
+    def reload_space(self) -> None:
+        """Read again which vector space is in use."""
+        with self.store.read() as tx:
+            self._space = active_space(tx)
+        self.cache.clear()
+
     def commit(self, staged: Sequence[Staged]) -> list[Outcome]:
         """Check staged changes and make them durable in one transaction, all or none."""
         outcomes: list[Outcome] = []
@@ -126,6 +132,11 @@ class Vault:
             entropy=self._entropy,
             space=self._space.space if self._space else None,
         )
+
+    def note_missing_vectors(self) -> None:
+        """Record that some memory waits for its vector; ``reembed`` brings it."""
+        with self.store.write() as tx:
+            tx.put(schema.META, Meta("vectors", "pending"))
 
     def scrub(self) -> Place:
         """Make what was deleted leave the store's own files, and say whether it has."""

@@ -20,6 +20,8 @@ from mnemos.kernel.pages import PageArrays
 from mnemos.retrieval import signals
 from mnemos.types import Reason
 
+Mask = NDArray[np.bool_]
+
 NAME = "rrf-5"
 CONSTANT = 10
 DEPTH = 1_000

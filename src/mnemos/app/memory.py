@@ -1,0 +1,625 @@
+"""``Memory``: the whole of Mnemos behind a dozen calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mnemos.app import config
+from mnemos.app.recall import CONTEXT_DEPTH, Recall
+from mnemos.app.scopes import (
+    read_count,
+    read_kinds,
+    read_moment,
+    read_name,
+    read_scope,
+    require_scope,
+)
+from mnemos.app.writing import Details, Messages, additions, named, read_drafts, stage
+from mnemos.errors import Conflict, InvalidInput
+from mnemos.kernel import governance
+from mnemos.kernel.canonical import encode_json
+from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Store, TokenCounter
+from mnemos.kernel.reembed import Progress, reembed
+from mnemos.kernel.statistics import Statistics, measure
+from mnemos.kernel.vault import Staged, Vault
+from mnemos.kernel.verify import Report, verify
+from mnemos.memories.conversation_files import read_files
+from mnemos.retrieval.pack import estimate_tokens
+from mnemos.types import (
+    Change,
+    Context,
+    Draft,
+    Forget,
+    Header,
+    Hits,
+    Kind,
+    MemCube,
+    Place,
+    Query,
+    Receipt,
+    Scope,
+    Update,
+    View,
+)
+
+Moment = datetime | str | int | float | None
+BATCH = 256
+"""Memories embedded and committed together by ``add_many`` and ``ingest``."""
+
+
+class Memory:
+    """A memory: one file, no server, no key, no network.
+
+    Parameters
+    ----------
+    path : str or Path
+        File of the vault, made where there is none; ``":memory:"`` for one that is not kept.
+    tenant : str
+        Organisation or installation the handle belongs to; it never sees another's memories.
+    tz : str
+        Zone of times given without one.
+    embedder : Embedder, ``"auto"`` or None
+        ``"auto"`` is the local all-MiniLM-L6-v2; None recalls by words only.
+    clock, ids, entropy : ports
+        Sources of time, ids and salts; given, they make a run repeatable.
+    store : Store or None
+        A store to use in place of ``path``.
+
+    Raises
+    ------
+    InvalidInput, StoreError
+        If the path cannot be a vault.
+
+    Examples
+    --------
+    >>> memory = Memory(":memory:", embedder=None)
+    >>> receipt = memory.add("I moved to Lisbon in March", user_id="ana")
+    >>> memory.search("Where does Ana live? Lisbon?", user_id="ana")[0].text
+    'I moved to Lisbon in March'
+    >>> memory.close()
+    """
+
+    def __init__(
+        self,
+        path: str | Path = "memory.db",
+        *,
+        tenant: str = "default",
+        tz: str = "UTC",
+        embedder: Embedder | str | None = "auto",
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        entropy: Entropy | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self._tenant = read_name("tenant", tenant) or "default"
+        self._zone = config.read_zone(tz)
+        if isinstance(embedder, str):
+            if embedder != "auto":
+                raise InvalidInput(
+                    f"embedder={embedder!r} is unknown; give 'auto', None, or an object with "
+                    "fingerprint, dim and embed"
+                )
+            self._embedder: config.LazyEmbedder | config.GivenEmbedder = config.LazyEmbedder()
+        else:
+            self._embedder = config.GivenEmbedder(embedder)
+        self._vault = Vault(
+            store or config.open_store(path),
+            clock=clock or config.SystemClock(),
+            ids=ids or config.SystemIds(),
+            entropy=entropy or config.SystemEntropy(),
+        )
+        self._staged: list[Staged] | None = None
+
+    # ------------------------------------------------------------------ writing
+
+    def add(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        happened_at: Moment = None,
+        external_id: str | None = None,
+        kind: Kind | str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        expires_at: Moment = None,
+        on_conflict: str = "error",
+    ) -> Receipt:
+        """Remember a text or messages; returns when they are safe on the medium.
+
+        Parameters
+        ----------
+        messages : str, mapping or sequence of mappings
+            A text, or messages as OpenAI shapes them (``role``, ``content``, optionally ``name``,
+            ``timestamp``, ``id``).
+        user_id, agent_id, run_id : str or None
+            Whose memory; without a user or an agent it goes to the subject ``default``.
+        happened_at : datetime, ISO string, unix seconds or None
+            When it was said; None is now.
+        external_id : str or None
+            Your own id: the same content again is not stored twice.
+        kind : Kind or str or None
+            What sort of memory; None lets the message's role decide.
+        tags, metadata, expires_at
+            Go into the header.
+        on_conflict : str
+            What to do when ``external_id`` is taken by other content: ``"error"`` or ``"update"``.
+
+        Raises
+        ------
+        InvalidInput, Conflict, StoreError
+            Nothing was written.
+
+        Examples
+        --------
+        >>> with Memory(":memory:", embedder=None) as memory:
+        ...     memory.add({"role": "user", "content": "Hello"}, user_id="ana").verb
+        'add'
+        """
+        scope = self._scope(user_id, agent_id, run_id)
+        kinds = read_kinds([kind] if kind is not None else None)
+        details = Details(
+            happened_at=read_moment("happened_at", happened_at, self._zone),
+            external_id=read_name("external_id", external_id),
+            kind=next(iter(kinds)) if kinds else None,
+            tags=tuple(tags),
+            metadata=metadata,
+            expires_at=read_moment("expires_at", expires_at, self._zone),
+        )
+        drafts = read_drafts(messages, scope, details, now=self._now(), zone=self._zone)
+        drafts = tuple(named(draft, user_id) for draft in drafts)
+        timed = details.happened_at is not None
+        return self._write(
+            "add", scope, additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
+        )
+
+    def add_many(
+        self,
+        drafts: Iterable[Draft],
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        on_conflict: str = "error",
+        progress: Callable[[int], None] | None = None,
+    ) -> Receipt:
+        """Remember many drafts, embedded and committed in batches of 256.
+
+        Each batch is all or nothing; those before a failing one stay.
+
+        Parameters
+        ----------
+        drafts : iterable of Draft
+            What to write; readers make them from files and messages.
+        user_id, agent_id : str or None
+            Whose memory.
+        on_conflict : str
+            As in :meth:`add`.
+        progress : callable or None
+            Called with the number written after every batch.
+        """
+        scope = self._scope(user_id, agent_id, None)
+        stream = iter(drafts)
+        ids: list[str] = []
+        seq, duplicates, indexed = 0, 0, "none"
+        while batch := list(islice(stream, BATCH)):
+            changes = additions(self._vault, batch, on_conflict=on_conflict, timed=True)
+            receipt = self._write("add", scope, changes)
+            ids.extend(receipt.ids)
+            seq, duplicates = receipt.seq, duplicates + receipt.duplicates
+            indexed = receipt.indexed
+            if progress is not None:
+                progress(len(batch))
+        return Receipt(
+            verb="add", ids=tuple(ids), seq=seq, indexed=indexed, duplicates=duplicates
+        )
+
+    def ingest(
+        self,
+        path: str | Path,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        format: str | None = None,
+        on_conflict: str = "error",
+        progress: Callable[[int], None] | None = None,
+    ) -> Receipt:
+        """Remember the conversations of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            JSONL, JSON, Markdown, plain transcript or LoCoMo file.
+        user_id, agent_id : str or None
+            Whose memory; a file of several conversations keeps them apart as sessions.
+        format : str or None
+            Format, where it should not be guessed.
+        on_conflict, progress
+            As in :meth:`add_many`.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read; the message names the line.
+        """
+        read = [*read_files(Path(path), zone=self._zone, format=format)]
+        drafts = [draft for conversation in read for draft in conversation.drafts]
+        return self.add_many(
+            drafts, user_id=user_id, agent_id=agent_id, on_conflict=on_conflict, progress=progress
+        )
+
+    def update(
+        self,
+        id: str,
+        text: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Write a new version of a memory; the old one stays in its history.
+
+        Raises
+        ------
+        NotFound, InvalidInput, Protected
+            Nothing was written.
+
+        Examples
+        --------
+        >>> with Memory(":memory:", embedder=None) as memory:
+        ...     id = memory.add("Ana lives in Porto", user_id="ana").id
+        ...     _ = memory.update(id, "Ana lives in Lisbon")
+        ...     [cube.text for cube in memory.history(id)]
+        ['Ana lives in Porto', 'Ana lives in Lisbon']
+        """
+        scope = self._scope_of(id, user_id, agent_id)
+        before = self.get(id)
+        (draft,) = read_drafts(text, scope, Details(), now=self._now(), zone=self._zone)
+        header = _carry(before, draft, metadata)
+        changed = Update(id=id, draft=Draft(payload=draft.payload, header=header))
+        return self._write("update", scope, [changed])
+
+    def forget(
+        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
+    ) -> Receipt:
+        """Erase a memory, all its versions and everything derived from it.
+
+        The receipt lists every place it lay in as purged, or pending and why.
+
+        Raises
+        ------
+        NotFound
+            If there is no such memory.
+        Protected
+            If a legal hold stops it.
+        """
+        return self._forget(self._scope_of(id, user_id, agent_id), [id])
+
+    def delete(
+        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
+    ) -> Receipt:
+        """Do what :meth:`forget` does: here delete means delete."""
+        return self.forget(id, user_id=user_id, agent_id=agent_id)
+
+    def delete_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Receipt:
+        """Erase everything of a user or an agent, or of one run of theirs.
+
+        Raises
+        ------
+        ScopeRequired
+            Without a user or an agent.
+        """
+        require_scope("delete_all", user_id, agent_id)
+        scope = self._scope(user_id, agent_id, run_id)
+        view = governance.open_view(scope, now=self._now(), states=governance.ALL_STATES)
+        with self._vault.reader(view, self._staged or ()) as reader:
+            ids = [cube.id for cube in reader.list(expired=True)]
+        return self._forget(scope, ids)
+
+    def begin(self) -> Transaction:
+        """Open a transaction: calls inside are staged, and made together or not at all.
+
+        Examples
+        --------
+        >>> with Memory(":memory:", embedder=None) as memory:
+        ...     with memory.begin() as tx:
+        ...         _ = tx.add("one", user_id="ana")
+        ...         _ = tx.add("two", user_id="ana")
+        ...         len(memory.get_all(user_id="ana"))
+        ...     len(memory.get_all(user_id="ana"))
+        0
+        2
+        """
+        return Transaction(self)
+
+    # ------------------------------------------------------------------ reading
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int = 10,
+        kinds: Kind | str | Iterable[Kind | str] | None = None,
+        since: Moment = None,
+        until: Moment = None,
+    ) -> Hits:
+        """Return the memories that best answer a question, best first, each with its reasons.
+
+        Parameters
+        ----------
+        query : str
+            A question, or words.
+        user_id, agent_id, run_id : str or None
+            Whose memory, and which run of theirs.
+        top_k : int
+            Most hits to return.
+        kinds, since, until
+            Narrow to kinds, and to a time at which things happened (half open).
+
+        Raises
+        ------
+        InvalidInput
+            If the query is empty or a bound is out of range.
+        """
+        view = self._view(self._scope(user_id, agent_id, run_id))
+        question = self._query(query, top_k=top_k, kinds=kinds, since=since, until=until)
+        return self._recall().search(view, question)
+
+    def context(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        budget: int = 1_000,
+        count: TokenCounter = estimate_tokens,
+    ) -> Context:
+        """Return prompt-ready text: standing memories first, then cited evidence in order of time.
+
+        Parameters
+        ----------
+        query : str
+            What the prompt is about.
+        user_id, agent_id, run_id : str or None
+            Whose memory.
+        budget : int
+            Tokens the text may take.
+        count : callable
+            Counts tokens as your model does; the default estimates one for every four bytes.
+        """
+        view = self._view(self._scope(user_id, agent_id, run_id))
+        read_count("budget", budget, most=10_000_000)
+        question = self._query(query, top_k=CONTEXT_DEPTH, kinds=None, since=None, until=None)
+        return self._recall().context(view, question, budget=budget, count=count)
+
+    def get(
+        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
+    ) -> MemCube:
+        """Return the current version of a memory.
+
+        Raises
+        ------
+        NotFound
+            If there is none of this id here.
+        """
+        view = self._view(self._scope_of(id, user_id, agent_id))
+        with self._vault.reader(view, self._staged or ()) as reader:
+            return reader.get(id)
+
+    def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        kinds: Kind | str | Iterable[Kind | str] | None = None,
+        limit: int = 1_000,
+        after: str | None = None,
+    ) -> list[MemCube]:
+        """Return memories in the order they were first written.
+
+        Parameters
+        ----------
+        user_id, agent_id, run_id : str or None
+            Whose memories; a user or an agent is needed.
+        kinds : Kind or str or iterable or None
+            Narrow to these kinds.
+        limit : int
+            Most memories to return.
+        after : str or None
+            Id of the last memory of the previous call: continue behind it.
+
+        Raises
+        ------
+        ScopeRequired
+            Without a user or an agent.
+        """
+        require_scope("get_all", user_id, agent_id)
+        view = self._view(self._scope(user_id, agent_id, run_id), kinds=read_kinds(kinds))
+        with self._vault.reader(view, self._staged or ()) as reader:
+            return list(reader.list(after=after, limit=read_count("limit", limit)))
+
+    def history(
+        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
+    ) -> tuple[MemCube, ...]:
+        """Return every version of a memory, oldest first."""
+        view = self._view(self._scope_of(id, user_id, agent_id))
+        with self._vault.reader(view, self._staged or ()) as reader:
+            return reader.history(id)
+
+    # -------------------------------------------------------------------- upkeep
+
+    def stats(self) -> Statistics:
+        """Return how much is remembered and what it takes."""
+        return measure(self._vault, self._tenant)
+
+    def verify(self, *, progress: Callable[[int], None] | None = None) -> Report:
+        """Check the chain, the contents it commits to, and every table made from them."""
+        return verify(self._vault, progress=progress)
+
+    def reembed(
+        self, *, progress: Callable[[Progress], None] | None = None
+    ) -> Progress:
+        """Give every memory a vector by this handle's embedder, then switch the vault to it.
+
+        Searches go on meanwhile with the old vectors; interrupted, it goes on where it stopped.
+
+        Raises
+        ------
+        InvalidInput
+            If the handle has no embedder.
+        """
+        model = self._embedder.get()
+        if model is None:
+            raise InvalidInput(
+                "this handle has no embedder; open Memory(..., embedder=…) or install the local "
+                "model with `mnemos models add`"
+            )
+        return reembed(self._vault, model, progress=progress)
+
+    def close(self) -> None:
+        """Release the vault."""
+        self._vault.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ internals
+
+    def _now(self) -> datetime:
+        return self._vault.clock.now()
+
+    def _scope(self, user_id: object, agent_id: object, run_id: object) -> Scope:
+        return read_scope(self._tenant, user_id=user_id, agent_id=agent_id, run_id=run_id)
+
+    def _scope_of(self, id: str, user_id: object, agent_id: object) -> Scope:
+        """Return the scope a cube lies in; one passed by the caller must be the same."""
+        read_name("id", id)
+        view = self._view(self._scope(user_id, agent_id, None))
+        with self._vault.reader(view, self._staged or ()) as reader:
+            subject = reader.owner(id)
+        if user_id is None and agent_id is None:
+            return Scope(tenant=self._tenant, subject=subject)
+        if view.scope.subject != subject:
+            raise Conflict(
+                f"memory {id!r} is not of {view.scope.subject!r}; leave the scope out, or pass "
+                "the one it was written under"
+            )
+        return Scope(tenant=self._tenant, subject=subject)
+
+    def _view(self, scope: Scope, kinds: frozenset[Kind] | None = None) -> View:
+        return governance.open_view(scope, now=self._now(), kinds=kinds)
+
+    def _recall(self) -> Recall:
+        return Recall(self._vault, self._embedder.get(), self._staged or ())
+
+    def _query(self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment) -> Query:
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidInput(
+                f"query must be a non-empty string, not {type(text).__name__}; ask a question, or "
+                "use get_all to list"
+            )
+        encode_json(text)
+        return Query(
+            text=text,
+            top_k=read_count("top_k", top_k),
+            kinds=read_kinds(kinds),
+            since=read_moment("since", since, self._zone),
+            until=read_moment("until", until, self._zone),
+        )
+
+    def _write(self, verb: str, scope: Scope, changes: Sequence[Change]) -> Receipt:
+        staged, indexed = stage(self._vault, self._embedder.get(), scope, changes)
+        if self._staged is not None:
+            self._staged.append(staged)
+            ids = [change.id for change in changes]
+            return Receipt(verb=verb, ids=tuple(ids), indexed=indexed)
+        (outcome,) = self._vault.commit([staged])
+        return Receipt(
+            verb=verb,
+            ids=tuple(outcome.ids),
+            seq=outcome.seq,
+            indexed=indexed,
+            duplicates=outcome.duplicates,
+        )
+
+    def _forget(self, scope: Scope, ids: Sequence[str]) -> Receipt:
+        changes = [Forget(id=id) for id in ids]
+        receipt = self._write("forget", scope, changes)
+        if self._staged is not None or not ids:
+            return receipt
+        return Receipt(
+            verb="forget",
+            ids=receipt.ids,
+            seq=receipt.seq,
+            indexed=receipt.indexed,
+            places=(
+                *(
+                    Place(name=name, status="purged")
+                    for name in ("text", "words", "vectors", "names", "blobs")
+                ),
+                self._vault.scrub(),
+            ),
+        )
+
+
+class Transaction(Memory):
+    """Calls staged together; made durable at the end of the ``with`` block, or dropped by an error.
+
+    Models run while staging; the write lock is taken only at the end. Reads through the
+    transaction see what it has staged; receipts carry ids at once and seq 0.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.__dict__.update(memory.__dict__)
+        self._staged: list[Staged] | None = []
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        staged, self._staged = self._staged or [], []
+        if kind is None and staged:
+            self._vault.commit(staged)
+
+    def close(self) -> None:
+        """Leave the vault open: it belongs to the memory that began the transaction."""
+
+
+def _carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) -> Header:
+    """Return the header of a new version: the old one's facts, the new one's times and words."""
+    if metadata is not None:
+        encode_json(dict(metadata))
+    return replace(
+        before.header,
+        mentions=draft.header.mentions,
+        metadata=dict(metadata) if metadata is not None else before.header.metadata,
+    )
+

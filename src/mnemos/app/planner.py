@@ -1,0 +1,36 @@
+"""From a question in words to what the ranker needs: terms, a vector, spans of time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.ports import Embedder
+from mnemos.kernel.tokens import query_terms, term_hash
+from mnemos.retrieval.rank import Question
+from mnemos.retrieval.time_expressions import find_times
+
+MOST_TERMS = 64
+"""Query terms used; those of a longer question after these add cost and no recall."""
+
+
+def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
+    """Return a question ready for scoring.
+
+    Parameters
+    ----------
+    text : str
+        The question.
+    now : datetime
+        The asker's moment, against which "last week" is understood.
+    embedder : Embedder or None
+        Makes the query vector; None asks by words only.
+    """
+    words = query_terms(text)[:MOST_TERMS]
+    return Question(
+        terms={term_hash(word): word for word in words},
+        vector=embedder.embed([text], query=True)[0] if embedder is not None else None,
+        spans=tuple(
+            (microseconds(item.start), microseconds(item.end)) for item in find_times(text, now)
+        ),
+    )

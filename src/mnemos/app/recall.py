@@ -1,0 +1,151 @@
+"""Search and context: plan, rank on the page, fetch, explain, pack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.pages import KINDS, PageArrays
+from mnemos.kernel.ports import Embedder, TokenCounter
+from mnemos.kernel.reading import Reader
+from mnemos.kernel.vault import Staged, Vault
+from mnemos.retrieval import pack as packing
+from mnemos.retrieval import rank as ranking
+from mnemos.types import Context, Hit, Hits, MemCube, Query, Step, Trace, View
+
+STANDING_KINDS = [KINDS.index(kind) for kind in packing.STANDING]
+MOST_STANDING = 200
+CONTEXT_DEPTH = 200
+"""Hits the packer chooses from; more than any sensible budget holds."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Collects the steps of a trace."""
+
+    steps: list[Step] = field(default_factory=list[Step])
+    last: float = field(default_factory=time.perf_counter)
+
+    def lap(self, name: str, **counts: int | float | str) -> None:
+        """Note that a step ended now."""
+        now = time.perf_counter()
+        self.steps.append(Step(name=name, ms=round((now - self.last) * 1000, 3), counts=counts))
+        self.last = now
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Answers queries over one vault.
+
+    Parameters
+    ----------
+    vault : Vault
+        What is remembered.
+    embedder : Embedder or None
+        Embeds questions; None recalls by words.
+    staged : sequence of Staged
+        Changes to be seen as if they were made.
+    """
+
+    vault: Vault
+    embedder: Embedder | None
+    staged: Sequence[Staged] = ()
+
+    def search(self, view: View, query: Query) -> Hits:
+        """Return the best hits for a query in a view, each with its reasons."""
+        watch = Stopwatch()
+        question = self._question(query, view, watch)
+        with self.vault.reader(view, self.staged) as reader:
+            hits = self._hits(reader, query, question, watch)
+        return Hits(hits, self._trace(watch))
+
+    def context(self, view: View, query: Query, *, budget: int, count: TokenCounter) -> Context:
+        """Return standing memories and the best evidence, packed within a token budget."""
+        watch = Stopwatch()
+        question = self._question(query, view, watch)
+        with self.vault.reader(view, self.staged) as reader:
+            hits = self._hits(reader, query, question, watch)
+            standing = self._standing(reader)
+        watch.lap("standing", memories=len(standing))
+        named = {cube.id for cube in standing}
+        evidence = [hit.cube for hit in hits if hit.cube.id not in named]
+        packed = packing.pack(standing, evidence, budget=budget, count=count)
+        watch.lap("pack", tokens=packed.tokens, memories=len(packed.citations))
+        return Context(
+            text=packed.text,
+            tokens=packed.tokens,
+            budget=packed.budget,
+            citations=packed.citations,
+            tainted=packed.tainted,
+            trace=self._trace(watch),
+        )
+
+    def _question(self, query: Query, view: View, watch: Stopwatch) -> ranking.Question:
+        from mnemos.app.planner import plan
+
+        if self.embedder is not None and self.vault.space is not None:
+            self.vault.use(self.embedder)
+        question = plan(query.text, now=view.now, embedder=self.embedder)
+        watch.lap("plan", terms=len(question.terms), times=len(question.spans))
+        return question
+
+    def _hits(
+        self, reader: Reader, query: Query, question: ranking.Question, watch: Stopwatch
+    ) -> tuple[Hit, ...]:
+        page = reader.page()
+        if page is None:
+            return ()
+        arrays, mask = page
+        mask = _narrow(arrays, mask, query)
+        watch.lap("page", rows=len(arrays), visible=int(mask.sum()))
+        ranked = ranking.rank(arrays, mask, question, query.top_k)
+        watch.lap("rank", hits=len(ranked))
+        born, cube = arrays.column("born"), arrays.column("cube")
+        hits = tuple(
+            Hit(
+                cube=reader.cube(int(born[item.position]), int(cube[item.position])),
+                score=item.score,
+                why=item.why,
+            )
+            for item in ranked
+        )
+        watch.lap("fetch", hits=len(hits))
+        return hits
+
+    def _standing(self, reader: Reader) -> list[MemCube]:
+        import numpy as np
+
+        page = reader.page()
+        if page is None:
+            return []
+        arrays, mask = page
+        chosen = np.flatnonzero(mask & np.isin(arrays.column("kind"), STANDING_KINDS))
+        born, cube = arrays.column("born"), arrays.column("cube")
+        return [
+            reader.cube(int(born[place]), int(cube[place])) for place in chosen[-MOST_STANDING:]
+        ]
+
+    def _trace(self, watch: Stopwatch) -> Trace:
+        notes = () if self.embedder is not None else ("no embedder: recalled by words only",)
+        return Trace(
+            steps=tuple(watch.steps),
+            embedder=self.embedder.fingerprint if self.embedder is not None else None,
+            ranker=ranking.NAME,
+            notes=notes,
+        )
+
+
+def _narrow(arrays: PageArrays, mask: ranking.Mask, query: Query) -> ranking.Mask:
+    """Return the mask cut to the query's own kinds and times."""
+    import numpy as np
+
+    if query.kinds is not None:
+        wanted = [KINDS.index(kind) for kind in query.kinds]
+        mask = mask & np.isin(arrays.column("kind"), wanted)
+    if query.since is not None:
+        mask = mask & (arrays.column("at") >= microseconds(query.since))
+    if query.until is not None:
+        mask = mask & (arrays.column("at") < microseconds(query.until))
+    return mask

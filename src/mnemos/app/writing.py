@@ -1,0 +1,132 @@
+"""From drafts to staged changes: ids given, texts embedded, nothing yet written.
+
+Models run here, before any lock is taken. An embedder that fails delays the vector, never the
+memory: the words are found at once and ``reembed`` brings the vector later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+from mnemos.errors import InvalidInput, ModelError
+from mnemos.kernel.canonical import encode_json
+from mnemos.kernel.keys import index_text
+from mnemos.kernel.ports import Embedder
+from mnemos.kernel.vault import Staged, Vault
+from mnemos.memories.readers import read_messages
+from mnemos.types import Add, Change, Changes, Draft, Kind, Scope, Update
+
+Messages = str | Mapping[str, object] | Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Details:
+    """What a caller may say of everything in one call."""
+
+    happened_at: datetime | None = None
+    external_id: str | None = None
+    kind: Kind | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+def read_drafts(
+    messages: Messages, scope: Scope, details: Details, *, now: datetime, zone: tzinfo
+) -> tuple[Draft, ...]:
+    """Return drafts for messages, with the caller's details in every header.
+
+    Raises
+    ------
+    InvalidInput
+        If a message or a detail cannot be used; nothing was written.
+    """
+    drafts = read_messages(
+        messages,
+        happened_at=details.happened_at or now,
+        zone=zone,
+        run_id=scope.run_id,
+        agent_id=scope.agent_id,
+    )
+    if details.external_id is not None and len(drafts) != 1:
+        raise InvalidInput(
+            f"external_id={details.external_id!r} names one memory, {len(drafts)} messages were "
+            "given; put an 'id' into each message instead"
+        )
+    return tuple(_detailed(draft, details) for draft in drafts)
+
+
+def _detailed(draft: Draft, details: Details) -> Draft:
+    changes: dict[str, Any] = {}
+    if details.external_id is not None:
+        changes["external_id"] = details.external_id
+    if details.kind is not None:
+        changes["kind"] = details.kind
+    if details.tags:
+        changes["tags"] = details.tags
+    if details.expires_at is not None:
+        changes["expires_at"] = details.expires_at
+    if details.metadata is not None:
+        encode_json(dict(details.metadata))
+        changes["metadata"] = dict(details.metadata)
+    return replace(draft, header=replace(draft.header, **changes)) if changes else draft
+
+
+def named(draft: Draft, user_id: str | None) -> Draft:
+    """Return a user's draft with the user as speaker, where no name is given and the id is one.
+
+    "Where does Ana live?" then finds what Ana said of herself.
+    """
+    header = draft.header
+    if header.speaker or header.role != "user" or not user_id or not user_id.isalpha():
+        return draft
+    return replace(draft, header=replace(header, speaker=user_id))
+
+
+def additions(
+    vault: Vault, drafts: Iterable[Draft], *, on_conflict: str, timed: bool
+) -> tuple[Add, ...]:
+    """Return one addition per draft, under fresh ids."""
+    if on_conflict not in ("error", "update"):
+        raise InvalidInput(f"on_conflict={on_conflict!r} is unknown; allowed: 'error', 'update'")
+    return tuple(
+        Add(id=vault.ids.fresh(), draft=draft, replace=on_conflict == "update", timed=timed)
+        for draft in drafts
+    )
+
+
+def _words(change: Change) -> str:
+    if isinstance(change, (Add, Update)):
+        return index_text(change.draft.header, change.draft.payload)
+    return ""
+
+
+def stage(
+    vault: Vault, embedder: Embedder | None, scope: Scope, changes: Sequence[Change]
+) -> tuple[Staged, str]:
+    """Return changes with their vectors, and how they are findable: ``full``, ``lexical``, ``none``.
+
+    Raises
+    ------
+    ModelMismatch
+        If the vault's vectors were made by another embedder.
+    """
+    value = Changes(scope=scope, changes=tuple(changes))
+    texts = {place: text for place, change in enumerate(changes) if (text := _words(change))}
+    if not texts:
+        return Staged(value), "none"
+    if embedder is None:
+        return Staged(value), "lexical"
+    vault.use(embedder)
+    try:
+        rows = embedder.embed(list(texts.values()))
+    except ModelError:
+        vault.note_missing_vectors()
+        return Staged(value), "lexical"
+    vectors: list[bytes | None] = [None] * len(changes)
+    for place, row in zip(texts, rows, strict=True):
+        vectors[place] = row.astype("<f4").tobytes()
+    return Staged(value, vectors), "full"

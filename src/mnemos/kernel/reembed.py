@@ -1,0 +1,152 @@
+"""Changing the embedder, or bringing missing vectors: resumable, and switched in one transaction.
+
+A new space is built beside the one in use, page by page, from the memories themselves. Whatever
+is interrupted goes on with the rows that still lack a vector. The switch happens under the write
+lock, and only if nothing was written since a pass that found nothing missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mnemos.kernel import pages, schema
+from mnemos.kernel.blobs import load_body
+from mnemos.kernel.keys import index_text
+from mnemos.kernel.ports import Embedder, ReadTx, WriteTx
+from mnemos.kernel.schema import Page, Segment, Space
+from mnemos.kernel.vault import Vault, active_space
+
+BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a change of embedder has come: rows embedded, rows in all, and whether it is done."""
+
+    done: int
+    total: int
+    switched: bool = False
+
+
+def _ensure_space(vault: Vault, embedder: Embedder) -> Space:
+    """Return the embedder's space, made beside the others where there is none."""
+    with vault.store.write() as tx:
+        known = list(tx.scan(schema.SPACES, ()))
+        for space in known:
+            if space.fingerprint == embedder.fingerprint:
+                return space
+        number = 1 + max((space.space for space in known), default=0)
+        space = Space(number, embedder.fingerprint, embedder.dim, "building")
+        tx.insert(schema.SPACES, [space])
+        return space
+
+
+def _without_vector(tx: ReadTx, page: Page, space: int) -> Iterator[schema.TailRow]:
+    """Yield the rows of a page that lack a vector in a space and have words to make one of."""
+    key = page[:3]
+    have = {row.born for row in tx.scan(schema.VECTORS, (*key, space))}
+    for part in tx.scan(schema.SEGMENTS, key):
+        if part.encoding == f"f32:{space}":
+            have.update(_filled(tx, key, part))
+    for row in pages.page_rows(tx, key):
+        if row.length and row.born not in have:
+            yield row
+
+
+def _filled(tx: ReadTx, key: pages.PageKey, part: Segment) -> list[int]:
+    import numpy as np
+
+    rows = tx.get(schema.SEGMENTS, (*key, part.segment, "rows"))
+    assert rows is not None
+    filled = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1).any(axis=1)
+    return pages.decode_columns(rows)[filled, 0].tolist()
+
+
+def _heads(tx: ReadTx) -> tuple[schema.Head, ...]:
+    return tuple(tx.scan(schema.HEADS, ()))
+
+
+def reembed(
+    vault: Vault, embedder: Embedder, *, progress: Callable[[Progress], None] | None = None
+) -> Progress:
+    """Give every row a vector by ``embedder`` and make its space the one in use.
+
+    Raises
+    ------
+    ModelError
+        If the embedder fails; what was embedded stays and the next call goes on from there.
+    """
+    space = _ensure_space(vault, embedder)
+    done = 0
+    while True:
+        with vault.store.read() as tx:
+            heads = _heads(tx)
+            every = list(tx.scan(schema.PAGES, ()))
+            missing = {page[:3]: list(_without_vector(tx, page, space.space)) for page in every}
+        total = done + sum(map(len, missing.values()))
+        if total == done:
+            switched = _switch(vault, space, heads)
+            if switched:
+                return Progress(done=done, total=total, switched=True)
+            continue
+        for key, rows in missing.items():
+            for start in range(0, len(rows), BATCH):
+                done += _embed(vault, embedder, space, key, rows[start : start + BATCH])
+                if progress is not None:
+                    progress(Progress(done=done, total=total))
+
+
+def _embed(
+    vault: Vault,
+    embedder: Embedder,
+    space: Space,
+    key: pages.PageKey,
+    rows: list[schema.TailRow],
+) -> int:
+    texts: dict[int, str] = {}
+    with vault.store.read() as tx:
+        for row in rows:
+            body = load_body(tx, vault.store.blobs, key[0], row.content)
+            if body is not None and body.payload is not None:
+                texts[row.born] = index_text(body.header, body.payload)
+    if not texts:
+        return 0
+    vectors = embedder.embed(list(texts.values()))
+    made = {
+        born: vector.astype("<f4").tobytes() for born, vector in zip(texts, vectors, strict=True)
+    }
+    with vault.store.write() as tx:
+        page = tx.get(schema.PAGES, key)
+        if page is not None:
+            alive = {born: data for born, data in made.items() if _there(tx, page, born)}
+            pages.put_vectors(tx, page, space.space, space.dim, alive)
+    return len(rows)
+
+
+def _there(tx: ReadTx, page: Page, born: int) -> bool:
+    return pages.row_at(tx, page, born) is not None
+
+
+def _switch(vault: Vault, space: Space, heads: tuple[schema.Head, ...]) -> bool:
+    """Make a complete space the one in use, unless something was written meanwhile."""
+    with vault.store.write() as tx:
+        if _heads(tx) != heads:
+            return False
+        old = active_space(tx)
+        if old is not None and old.space != space.space:
+            _drop(tx, old)
+        tx.put(schema.SPACES, space._replace(status="active"))
+        tx.delete(schema.META, ("vectors",))
+    vault.reload_space()
+    return True
+
+
+def _drop(tx: WriteTx, space: Space) -> None:
+    tx.delete(schema.SPACES, (space.space,))
+    for page in list(tx.scan(schema.PAGES, ())):
+        key = page[:3]
+        tx.delete(schema.VECTORS, (*key, space.space))
+        firsts = {part.segment for part in tx.scan(schema.SEGMENTS, key)}
+        for first in sorted(firsts):
+            tx.delete(schema.SEGMENTS, (*key, first, f"f32:{space.space}"))

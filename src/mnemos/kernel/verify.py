@@ -1,0 +1,183 @@
+"""Checking a vault: the chain, the contents it commits to, and every table made from them.
+
+The journal is replayed through the same projection that wrote the tables, into memory, one
+tenant at a time, and the two are compared row by row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mnemos.errors import StoreCorrupt
+from mnemos.kernel import journal, pages, schema
+from mnemos.kernel.blobs import load_payload, orphans
+from mnemos.kernel.canonical import Body, commitment, decode_content
+from mnemos.kernel.overlay import Overlay
+from mnemos.kernel.ports import Key, ReadTx, Row, Table
+from mnemos.kernel.projection import Projection
+from mnemos.kernel.schema import Event
+from mnemos.kernel.vault import Vault
+
+MOST_PROBLEMS = 100
+
+
+@dataclass(slots=True)
+class Report:
+    """What ``verify`` found.
+
+    Parameters
+    ----------
+    events, contents, erased : int
+        Events checked, contents proved against their commitments, contents that were forgotten.
+    rows : int
+        Rows of derived tables compared.
+    problems : list of str
+        What is wrong and where; empty if all is well.
+    """
+
+    events: int = 0
+    contents: int = 0
+    erased: int = 0
+    rows: int = 0
+    problems: list[str] = field(default_factory=list[str])
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def note(self, problem: str) -> None:
+        """Record a problem, up to a hundred of them."""
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(problem)
+
+
+class _Nothing:
+    """A snapshot of an empty vault."""
+
+    def get(self, table: Table[Row], key: Key) -> Row | None:
+        """Return None: there is nothing."""
+        return None
+
+    def scan(self, table: Table[Row], prefix: Key, **_: Any) -> Iterator[Row]:
+        """Walk nothing."""
+        return iter(())
+
+
+def verify(vault: Vault, *, progress: Callable[[int], None] | None = None) -> Report:
+    """Check a whole vault and report; nothing is changed.
+
+    Parameters
+    ----------
+    vault : Vault
+        What to check.
+    progress : callable or None
+        Called with 1 after every event.
+    """
+    report = Report()
+    for problem in vault.store.check():
+        report.note(f"file: {problem}")
+    with vault.store.read() as tx:
+        for tenant in journal.tenants(tx):
+            _tenant(tx, vault, tenant, report, progress)
+        for name in orphans(tx, vault.store.blobs):
+            report.note(f"blob {name} belongs to no memory; it is swept at the next opening")
+    return report
+
+
+def _tenant(
+    tx: ReadTx,
+    vault: Vault,
+    tenant: str,
+    report: Report,
+    progress: Callable[[int], None] | None,
+) -> None:
+    forgotten = {event.cube for event in _events(tx, tenant) if event.verb == "forget"}
+    rebuilt = Overlay(_Nothing())
+    projection = Projection(rebuilt)
+    last: Event | None = None
+    for event, sound in journal.walk(tx, tenant):
+        report.events += 1
+        last = event
+        if not sound:
+            report.note(f"journal of {tenant!r}: event {event.seq} does not fit the chain")
+        body = _content(tx, vault, event, event.cube in forgotten, report)
+        if event.cube not in forgotten:
+            projection.apply(event, body)
+        if progress is not None:
+            progress(1)
+    projection.finish()
+    _head(tx, tenant, last, report)
+    _compare(tx, rebuilt, tenant, report)
+
+
+def _events(tx: ReadTx, tenant: str) -> Iterable[Event]:
+    return tx.scan(schema.EVENTS, (tenant,))
+
+
+def _head(tx: ReadTx, tenant: str, last: Event | None, report: Report) -> None:
+    head = tx.get(schema.HEADS, (tenant,))
+    if head is None or last is None or (head.seq, head.hash) != (last.seq, last.hash):
+        report.note(f"journal of {tenant!r}: its end is not the event the head names")
+
+
+def _content(
+    tx: ReadTx, vault: Vault, event: Event, forgotten: bool, report: Report
+) -> Body | None:
+    """Return an event's content, proved against its commitment."""
+    if not event.content:
+        return None
+    row = tx.get(schema.CONTENTS, (event.tenant, event.content))
+    if row is None:
+        if forgotten:
+            report.erased += event.content == event.seq
+        else:
+            report.note(f"event {event.seq}: its content is missing and was never forgotten")
+        return None
+    if forgotten:
+        report.note(f"event {event.seq}: content of a forgotten memory is still there")
+    if event.content == event.seq:
+        report.contents += 1
+        if commitment(row.salt, row.body) != event.commitment:
+            report.note(f"event {event.seq}: its content is not what was committed to")
+    try:
+        body = decode_content(row.body)
+        return body if body.blob is None else load_payload(vault.store.blobs, body, row.salt)
+    except StoreCorrupt as error:
+        report.note(f"event {event.seq}: {error}")
+        return None
+
+
+def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
+    """Compare every derived table with the one replayed from the journal."""
+    for table in (schema.IDS, schema.VERSIONS, schema.EXTERNALS, schema.SOURCES):
+        _difference(
+            table.name, tx.scan(table, (tenant,)), rebuilt.scan(table, (tenant,)), report
+        )
+    known = {page[:3] for page in tx.scan(schema.PAGES, (tenant,))}
+    known |= {page[:3] for page in rebuilt.scan(schema.PAGES, (tenant,)) if page.tail}
+    for key in sorted(known):
+        _difference("pages", pages.page_rows(tx, key), pages.page_rows(rebuilt, key), report)
+        page = tx.get(schema.PAGES, key)
+        tail = sum(1 for _ in tx.scan(schema.TAIL, key))
+        if page is not None and page.tail != tail:
+            report.note(f"page {key}: its tail holds {tail} rows, {page.tail} were counted")
+
+
+def _difference(
+    name: str, present: Iterable[Any], expected: Iterable[Any], report: Report
+) -> None:
+    have, want = Counter(present), Counter(expected)
+    report.rows += have.total()
+    for row in list((want - have).elements())[:5]:
+        report.note(f"{name}: row {_shown(row)} is missing or differs from the journal")
+    for row in list((have - want).elements())[:5]:
+        report.note(f"{name}: row {_shown(row)} is not what the journal says")
+
+
+def _shown(row: Any) -> str:
+    """Return the leading numbers of a row, never what people wrote."""
+    return str(tuple(value for value in row[:4] if not isinstance(value, bytes)))
