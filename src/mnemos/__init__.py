@@ -44,7 +44,23 @@ _HOMES = {
 }
 
 __version__ = "0.1.0"
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - names are listed in _HOMES
+__all__ = [
+    "Context",
+    "Draft",
+    "Header",
+    "Hit",
+    "Hits",
+    "Kind",
+    "MemCube",
+    "Memory",
+    "MnemosError",
+    "Origin",
+    "Receipt",
+    "Scope",
+    "State",
+    "Text",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -10,10 +10,8 @@ from types import MappingProxyType
 from typing import Any, overload
 
 
-
 def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
-
 
 
 class Kind(StrEnum):

@@ -1,5 +1,6 @@
 """The HTTP embedder against a real server that behaves and misbehaves."""
 
+import contextlib
 import http.server
 import json
 import sys
@@ -56,8 +57,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(ConnectionError):  # The client may have given up waiting.
+            self.end_headers()
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

@@ -18,20 +18,16 @@ from mnemos.models.sentence_transformers_embedder import SentenceTransformersEmb
 class Lengths:
     """Encodes a text as its length and that of its prompt."""
 
-    def __init__(self, prompts: Mapping[str, str], dim: int | None = 2) -> None:
+    def __init__(self, prompts: Mapping[str, str]) -> None:
         self.prompts = prompts
-        self.dim = dim
 
     def encode(self, sentences: list[str], *, prompt_name: str | None, **_: Any) -> Any:
         prompt = self.prompts[prompt_name] if prompt_name else ""
         return np.array([[len(text), len(prompt)] for text in sentences], dtype=np.float64)
 
-    def get_sentence_embedding_dimension(self) -> int | None:
-        return self.dim
-
 
 def test_vectors_have_unit_length_and_order() -> None:
-    embedder = SentenceTransformersEmbedder(Lengths({}), "lengths/0/f64")
+    embedder = SentenceTransformersEmbedder(Lengths({}), "lengths/0/f64", 2)
     found = embedder.embed(["a", "bb"])
     np.testing.assert_array_equal(found, [[1, 0], [1, 0]])
     assert found.dtype == np.float32
@@ -40,16 +36,16 @@ def test_vectors_have_unit_length_and_order() -> None:
 
 
 def test_prompts_are_used_where_the_model_has_them() -> None:
-    both = SentenceTransformersEmbedder(Lengths({"query": "q: ", "document": "doc: "}), "both")
+    both = SentenceTransformersEmbedder(Lengths({"query": "q: ", "document": "doc: "}), "both", 2)
     np.testing.assert_allclose(both.embed(["abcd"], query=True), [[0.8, 0.6]], atol=1e-6)
     assert both.embed(["abcd"])[0, 1] > 0.7
-    query = SentenceTransformersEmbedder(Lengths({"query": "q: "}), "query")
+    query = SentenceTransformersEmbedder(Lengths({"query": "q: "}), "query", 2)
     assert query.embed(["abcd"])[0, 1] == 0
 
 
 def test_a_model_of_unknown_length_is_refused() -> None:
     with pytest.raises(InvalidInput, match="how long"):
-        SentenceTransformersEmbedder(Lengths({}, dim=None), "unknown")
+        SentenceTransformersEmbedder(Lengths({}), "unknown", None)
 
 
 def test_without_the_package_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,6 @@ from mnemos.models.converted import Manifest, manifests, read, read_manifest, re
 from mnemos.models.weights import add_local, convert, list_models, load
 
 CONVERT = """
-import sys
 from pathlib import Path
 from mnemos.models.weights import convert
 print(convert(Path(sys.argv[1]), Path(sys.argv[2])).manifest.graph.sha256)
@@ -29,10 +28,9 @@ print(convert(Path(sys.argv[1]), Path(sys.argv[2])).manifest.graph.sha256)
 
 
 def conversion(folder: Path, cache: Path) -> subprocess.Popen[str]:
-    search = os.pathsep.join(path for path in sys.path if path)
+    code = f"import sys; sys.path[:] = {sys.path!r}\n{CONVERT}"
     return subprocess.Popen(
-        [sys.executable, "-c", CONVERT, str(folder), str(cache)],
-        env={**os.environ, "PYTHONPATH": search},
+        [sys.executable, "-c", code, str(folder), str(cache)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -116,9 +116,7 @@ class LazyEmbedder:
 
                 self._model = MiniLM.open(cache_folder(), self._path)
             except ModelUnavailable as error:
-                warnings.warn(
-                    f"recalling by words only: {error}", LexicalOnly, stacklevel=2
-                )
+                warnings.warn(f"recalling by words only: {error}", LexicalOnly, stacklevel=2)
         return self._model
 
 

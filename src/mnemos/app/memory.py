@@ -70,6 +70,8 @@ class Memory:
         Sources of time, ids and salts; given, they make a run repeatable.
     store : Store or None
         A store to use in place of ``path``.
+    rebuild_words : bool
+        Make the word index again where another version of Mnemos made it.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class Memory:
         ids: Ids | None = None,
         entropy: Entropy | None = None,
         store: Store | None = None,
+        rebuild_words: bool = False,
     ) -> None:
         self._tenant = read_name("tenant", tenant) or "default"
         self._zone = config.read_zone(tz)
@@ -113,6 +116,7 @@ class Memory:
             clock=clock or config.SystemClock(),
             ids=ids or config.SystemIds(),
             entropy=entropy or config.SystemEntropy(),
+            rebuild_words=rebuild_words,
         )
         self._staged: list[Staged] | None = None
 
@@ -217,9 +221,7 @@ class Memory:
             indexed = receipt.indexed
             if progress is not None:
                 progress(len(batch))
-        return Receipt(
-            verb="add", ids=tuple(ids), seq=seq, indexed=indexed, duplicates=duplicates
-        )
+        return Receipt(verb="add", ids=tuple(ids), seq=seq, indexed=indexed, duplicates=duplicates)
 
     def ingest(
         self,
@@ -409,9 +411,7 @@ class Memory:
         question = self._query(query, top_k=CONTEXT_DEPTH, kinds=None, since=None, until=None)
         return self._recall().context(view, question, budget=budget, count=count)
 
-    def get(
-        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
-    ) -> MemCube:
+    def get(self, id: str, *, user_id: str | None = None, agent_id: str | None = None) -> MemCube:
         """Return the current version of a memory.
 
         Raises
@@ -474,9 +474,7 @@ class Memory:
         """Check the chain, the contents it commits to, and every table made from them."""
         return verify(self._vault, progress=progress)
 
-    def reembed(
-        self, *, progress: Callable[[Progress], None] | None = None
-    ) -> Progress:
+    def reembed(self, *, progress: Callable[[Progress], None] | None = None) -> Progress:
         """Give every memory a vector by this handle's embedder, then switch the vault to it.
 
         Searches go on meanwhile with the old vectors; interrupted, it goes on where it stopped.
@@ -538,7 +536,9 @@ class Memory:
     def _recall(self) -> Recall:
         return Recall(self._vault, self._embedder.get(), self._staged or ())
 
-    def _query(self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment) -> Query:
+    def _query(
+        self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment
+    ) -> Query:
         if not isinstance(text, str) or not text.strip():
             raise InvalidInput(
                 f"query must be a non-empty string, not {type(text).__name__}; ask a question, or "
@@ -622,4 +622,3 @@ def _carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) ->
         mentions=draft.header.mentions,
         metadata=dict(metadata) if metadata is not None else before.header.metadata,
     )
-

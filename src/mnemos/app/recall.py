@@ -85,7 +85,7 @@ class Recall:
     def _question(self, query: Query, view: View, watch: Stopwatch) -> ranking.Question:
         from mnemos.app.planner import plan
 
-        if self.embedder is not None and self.vault.space is not None:
+        if self.embedder is not None and self.vault.space() is not None:
             self.vault.use(self.embedder)
         question = plan(query.text, now=view.now, embedder=self.embedder)
         watch.lap("plan", terms=len(question.terms), times=len(question.spans))

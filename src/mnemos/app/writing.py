@@ -120,7 +120,7 @@ def stage(
         return Staged(value), "none"
     if embedder is None:
         return Staged(value), "lexical"
-    vault.use(embedder)
+    space = vault.use(embedder)
     try:
         rows = embedder.embed(list(texts.values()))
     except ModelError:
@@ -129,4 +129,4 @@ def stage(
     vectors: list[bytes | None] = [None] * len(changes)
     for place, row in zip(texts, rows, strict=True):
         vectors[place] = row.astype("<f4").tobytes()
-    return Staged(value, vectors), "full"
+    return Staged(value, vectors, space), "full"

@@ -220,7 +220,5 @@ def commitment(salt: bytes, body: bytes) -> bytes:
 
 def event_hash(previous: bytes, event: Event) -> bytes:
     """Return the chain hash of an event: SHA-256 over the previous hash and every other column."""
-    plain = [
-        item.hex() if isinstance(item, bytes) else item for item in (previous, *event[:-1])
-    ]
+    plain = [item.hex() if isinstance(item, bytes) else item for item in (previous, *event[:-1])]
     return hashlib.sha256(encode_json([VERSION, *plain])).digest()

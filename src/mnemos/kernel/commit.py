@@ -93,9 +93,7 @@ class Commit:
         self._blobs = blobs
         self._changes = changes
         self._tenant = changes.scope.tenant
-        self._journal = Journal(
-            tx, self._tenant, actor=changes.actor, now=now, entropy=entropy
-        )
+        self._journal = Journal(tx, self._tenant, actor=changes.actor, now=now, entropy=entropy)
         self._projection = Projection(tx)
         self._space = space
         self._outcome = Outcome()
@@ -207,9 +205,7 @@ class Commit:
         self._write("update", id, found.subject, draft, vector)
         self._outcome.ids.append(id)
 
-    def _write(
-        self, verb: str, id: str, subject: int, draft: Draft, vector: bytes | None
-    ) -> None:
+    def _write(self, verb: str, id: str, subject: int, draft: Draft, vector: bytes | None) -> None:
         scope = Scope(tenant=self._tenant, subject=self._changes.scope.subject)
         written = self._journal.append(
             verb,
@@ -282,9 +278,7 @@ class Commit:
 
     def _contents(self, id: str) -> list[schema.Content]:
         found = find(self._tx, self._tenant, id)
-        seqs = {
-            row.content for row in self._tx.scan(schema.VERSIONS, (self._tenant, found.cube))
-        }
+        seqs = {row.content for row in self._tx.scan(schema.VERSIONS, (self._tenant, found.cube))}
         rows = (self._tx.get(schema.CONTENTS, (self._tenant, seq)) for seq in sorted(seqs))
         return [row for row in rows if row is not None]
 

@@ -90,11 +90,10 @@ class Overlay:
             return tuple(row[place] for place in places)
 
         kept = (row for row in beneath if table.key_of(row) not in staged)
-        width = len(table.columns_of(index))
         mine = [
             row
             for row in list(staged.values())
-            if row is not None and matches(row, places[:width], prefix, start, stop)
+            if row is not None and matches(row, places, prefix, start, stop)
         ]
         mine.sort(key=rank, reverse=reverse)
         merged = heapq.merge(kept, mine, key=rank, reverse=reverse)

@@ -349,6 +349,9 @@ def _append(
     alive[columns[:, 1] == 0] = 0  # an erased row of a segment is visible at no moment
     cached.dead = np.concatenate((cached.dead, alive))
     cached.tail_terms = cached.tail_terms + tail_terms
+    if len(cached.tail_terms) >= SEGMENT_ROWS:  # or every append would invert them all again
+        cached.sealed = (*cached.sealed, (cached.tail_first, invert(cached.tail_terms)))
+        cached.tail_first, cached.tail_terms = cached.n, []
 
 
 def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
@@ -357,9 +360,7 @@ def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
 
     assert cached.columns is not None
     columns = cached.columns[: cached.n]
-    deaths = list(
-        tx.scan(schema.VERSIONS, key, index="deaths", start=since + 1, stop=ALIVE)
-    )
+    deaths = list(tx.scan(schema.VERSIONS, key, index="deaths", start=since + 1, stop=ALIVE))
     if deaths:
         dead = cached.dead.copy()
         places = np.searchsorted(columns[:, 0], [row.born for row in deaths])
@@ -451,42 +452,64 @@ def erase_rows(tx: WriteTx, page: Page, born: Iterable[int]) -> Page:
     """Take rows out of the page: gone from the tail, zeroed and unlisted in segments."""
     key = page[:3]
     spaces = [space.space for space in tx.scan(schema.SPACES, ())]
-    tail = page.tail
-    for row in sorted(set(born)):
+    tail, doomed = page.tail, sorted(set(born))
+    for row in doomed:
         if row > page.sealed:
             tx.delete(schema.TAIL, (*key, row))
             for space in spaces:
                 tx.delete(schema.VECTORS, (*key, space, row))
             tail -= 1
-        else:
-            for part in segment_of(tx, key, row):
-                tx.put(schema.SEGMENTS, _without(part, _place(tx, key, part.segment, row)))
+    sealed = [row for row in doomed if row <= page.sealed]
+    while sealed:
+        parts = segment_of(tx, key, sealed[-1])
+        births = births_of(parts)
+        here = [row for row in sealed if row >= parts[0].segment]
+        sealed = sealed[: len(sealed) - len(here)]
+        places = births.searchsorted(here)
+        for part in parts:
+            tx.put(schema.SEGMENTS, _without(part, places))
     return page._replace(epoch=page.epoch + 1, tail=tail)
 
 
-def _place(tx: ReadTx, key: PageKey, segment: int, born: int) -> int:
-    rows = tx.get(schema.SEGMENTS, (*key, segment, "rows"))
-    assert rows is not None
-    return int(decode_columns(rows)[:, 0].searchsorted(born))
+def births_of(parts: Sequence[Segment]) -> NDArray[np.int64]:
+    """Return the births of a segment's rows, ascending."""
+    return decode_columns(next(part for part in parts if part.encoding == "rows"))[:, 0]
 
 
-def _without(part: Segment, place: int) -> Segment:
-    """Return a segment with one row zeroed; its birth stays, so that order and places do."""
+def _without(part: Segment, places: NDArray[np.int64]) -> Segment:
+    """Return a segment with rows zeroed; their births stay, so that order and places do."""
     import numpy as np
 
     if part.encoding == "rows":
         columns = decode_columns(part).copy()
-        columns[place, 1:] = 0
+        columns[places, 1:] = 0
         data = np.ascontiguousarray(columns.T).astype("<i8").tobytes()
     elif part.encoding == "terms":
         rows = revert(decode_postings(part.bytes), part.n)
-        rows[place] = b""
+        for place in places.tolist():
+            rows[place] = b""
         data = invert(rows).encode()
     else:
         matrix = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1).copy()
-        matrix[place] = 0
+        matrix[places] = 0
         data = matrix.tobytes()
     return part._replace(bytes=data)
+
+
+def with_rows(part: Segment, births: NDArray[np.int64], rows: Mapping[int, TailRow]) -> Segment:
+    """Return a segment with its columns and terms written anew from rows, by birth."""
+    import numpy as np
+
+    if part.encoding == "rows":
+        columns = decode_columns(part).copy()
+        for place, born in enumerate(births.tolist()):
+            if born in rows:
+                columns[place] = rows[born][_FIRST:_LAST]
+        return part._replace(bytes=np.ascontiguousarray(columns.T).astype("<i8").tobytes())
+    if part.encoding == "terms":
+        terms = [rows[born].terms if born in rows else b"" for born in births.tolist()]
+        return part._replace(bytes=invert(terms).encode())
+    return part
 
 
 def row_at(tx: ReadTx, page: Page, born: int) -> TailRow | None:
@@ -528,10 +551,10 @@ def vector_of(tx: ReadTx, page: Page, space: int, born: int) -> bytes | None:
     if born > page.sealed:
         row = tx.get(schema.VECTORS, (*key, space, born))
         return row.bytes if row else None
-    for part in segment_of(tx, key, born):
+    parts = segment_of(tx, key, born)
+    for part in parts:
         if part.encoding == f"f32:{space}":
             width = len(part.bytes) // part.n
-            at = _place(tx, key, part.segment, born) * width
+            at = int(births_of(parts).searchsorted(born)) * width
             return part.bytes[at : at + width]
     return None
-

@@ -49,7 +49,7 @@ class Faults(Protocol):
     """The one point every write step passes, where a test can stop or fail the process."""
 
     def reach(self, step: str) -> None:
-        """Announce the write step about to happen: ``sql``, ``commit``, ``fsync``, ``rename`` …"""
+        """Announce the write step about to happen (``sql``, ``commit``, ``fsync``, ``rename``)."""
         ...
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -126,5 +127,5 @@ def revert(block: Postings, n: int) -> list[bytes]:
     bounds = np.searchsorted(block.rows[order], np.arange(n + 1)).tolist()
     return [
         hashes[start:stop].tobytes() + counts[start:stop].tobytes()
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in pairwise(bounds)
     ]

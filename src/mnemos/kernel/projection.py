@@ -19,7 +19,7 @@ from mnemos.types import State
 def page_row(event: Event, cube: int, body: Body) -> TailRow:
     """Return the searchable row of the version an event brought."""
     header = body.header
-    counts = count_terms(index_text(header, body.payload)) if body.payload else {}
+    counts = count_terms(index_text(header, body.payload) if body.payload else "")
     return TailRow(
         tenant=event.tenant,
         subject=event.subject,
@@ -51,6 +51,7 @@ class Projection:
     def __init__(self, tx: WriteTx) -> None:
         self._tx = tx
         self._pages: dict[pages.PageKey, Page] = {}
+        self._erased: dict[pages.PageKey, list[int]] = {}
 
     def page(self, key: pages.PageKey) -> Page:
         """Return the page as this transaction has it so far."""
@@ -73,7 +74,9 @@ class Projection:
                 self._forget(event)
 
     def finish(self) -> None:
-        """Write the pages touched."""
+        """Erase what was forgotten, each segment once, and write the pages touched."""
+        for key, born in self._erased.items():
+            self._pages[key] = pages.erase_rows(self._tx, self.page(key), born)
         for page in self._pages.values():
             self._tx.put(schema.PAGES, page)
 
@@ -83,9 +86,7 @@ class Projection:
         if body is not None:
             if body.header.external_id is not None:
                 external = body.header.external_id
-                tx.insert(
-                    schema.EXTERNALS, [External(tenant, event.subject, external, event.cube)]
-                )
+                tx.insert(schema.EXTERNALS, [External(tenant, event.subject, external, event.cube)])
             for source in body.header.derived_from:
                 tx.put(schema.SOURCES, Source(tenant, source, event.cube))
         self._version(event, event.seq, body)
@@ -123,8 +124,8 @@ class Projection:
             return
         versions = list(tx.scan(schema.VERSIONS, (tenant, found.cube)))
         key = (tenant, event.subject, event.branch)
-        page = pages.erase_rows(tx, self.page(key), (row.born for row in versions))
-        self._pages[key] = page._replace(changed=event.seq)
+        self._erased.setdefault(key, []).extend(row.born for row in versions)
+        self._pages[key] = self.page(key)._replace(changed=event.seq)
         tx.delete(schema.VERSIONS, (tenant, found.cube))
         tx.delete(schema.IDS, (tenant, event.cube))
         tx.delete(schema.SOURCES, (tenant, event.cube))

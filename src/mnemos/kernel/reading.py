@@ -127,24 +127,24 @@ class Reader:
         """
         if self._subject is None:
             return
-        start = -1
-        if after is not None:
-            start = self._number(after)
-        key = (self._tenant, self._subject, self._view.branch)
-        everything = self._view.as_of is not None
-        stop_at = None if everything else ALIVE
-        rows = self._tx.scan(schema.VERSIONS, key, index="deaths", start=stop_at)
+        first = 0 if after is None else self._number(after) + 1
         given = 0
-        for row in sorted(rows, key=lambda row: row.born) if everything else rows:
-            if row.cube <= start:
-                continue
-            cube = self._shown(self._id(row.cube), row, None, expired=expired)
-            if cube is None:
-                continue
-            yield cube
-            given += 1
+        for row in self._candidates(first):
             if given == limit:
                 return
+            cube = self._shown(self._id(row.cube), row, None, expired=expired)
+            if cube is not None:
+                yield cube
+                given += 1
+
+    def _candidates(self, first: int) -> Iterator[Version]:
+        """Walk the versions that may be visible, of cubes numbered from ``first``, in order."""
+        key = (self._tenant, self._subject or 0, self._view.branch)
+        if self._view.as_of is None:
+            yield from self._tx.scan(schema.VERSIONS, (*key, ALIVE), index="deaths", start=first)
+            return
+        rows = self._tx.scan(schema.VERSIONS, key, index="deaths", start=self._view.as_of + 1)
+        yield from sorted((row for row in rows if row.cube >= first), key=lambda row: row.cube)
 
     def cube(self, born: int, cube: int) -> MemCube:
         """Return the version of a page row, by its birth and cube number."""
@@ -223,5 +223,3 @@ class Reader:
             f"no memory {id!r} of {self._view.scope.subject!r} in this view: it was forgotten, "
             "never written, or belongs to someone else; `get_all` lists what there is"
         )
-
-

@@ -138,7 +138,7 @@ def _switch(vault: Vault, space: Space, heads: tuple[schema.Head, ...]) -> bool:
             _drop(tx, old)
         tx.put(schema.SPACES, space._replace(status="active"))
         tx.delete(schema.META, ("vectors",))
-    vault.reload_space()
+    vault.cache.clear()
     return True
 
 

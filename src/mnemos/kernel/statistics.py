@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mnemos.kernel import schema
 from mnemos.kernel.schema import ALIVE
-from mnemos.kernel.vault import Vault
+from mnemos.kernel.vault import Vault, active_space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,7 @@ def measure(vault: Vault, tenant: str) -> Statistics:
             memories += row.dead == ALIVE
         subjects = sum(1 for _ in tx.scan(schema.SUBJECTS, (tenant,)))
         head = tx.get(schema.HEADS, (tenant,))
+        space = active_space(tx)
         pending = tx.get(schema.META, ("vectors",)) is not None
     return Statistics(
         memories=memories,
@@ -55,7 +56,7 @@ def measure(vault: Vault, tenant: str) -> Statistics:
         subjects=subjects,
         events=head.seq if head else 0,
         bytes=vault.store.size(),
-        embedder=vault.space.fingerprint if vault.space else None,
+        embedder=space.fingerprint if space else None,
         vectors_pending=pending,
         store=vault.store.describe(),
     )

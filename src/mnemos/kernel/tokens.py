@@ -14,10 +14,13 @@ import threading
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from typing import Protocol, cast
 
-import Stemmer
+import Stemmer  # pyright: ignore[reportMissingTypeStubs] - PyStemmer ships none
 
-VERSION = f"mnemos-1/snowball-{Stemmer.version()}"
+_SNOWBALL = cast("_Snowball", Stemmer)
+
+VERSION = f"mnemos-1/snowball-{_SNOWBALL.version()}"
 """Recorded in every vault; terms made by another version are rebuilt, never mixed."""
 
 _UNSPACED = (
@@ -56,11 +59,20 @@ STOP_WORDS = frozenset(
 _local = threading.local()
 
 
-def _stemmer(algorithm: str) -> Stemmer.Stemmer:
+class _Stemming(Protocol):
+    def stemWord(self, word: str, /) -> str: ...
+
+
+class _Snowball(Protocol):
+    def version(self) -> str: ...
+    def Stemmer(self, algorithm: str, /) -> _Stemming: ...
+
+
+def _stemmer(algorithm: str) -> _Stemming:
     """Return this thread's stemmer; PyStemmer objects may not be shared between threads."""
-    stemmers: dict[str, Stemmer.Stemmer] = _local.__dict__.setdefault("stemmers", {})
+    stemmers: dict[str, _Stemming] = _local.__dict__.setdefault("stemmers", {})
     if algorithm not in stemmers:
-        stemmers[algorithm] = Stemmer.Stemmer(algorithm)
+        stemmers[algorithm] = _SNOWBALL.Stemmer(algorithm)
     return stemmers[algorithm]
 
 
@@ -106,7 +118,9 @@ def terms(text: str) -> list[str]:
     >>> terms("Ana's boats were painted")
     ['ana', 'boat', 'were', 'paint']
     """
-    return [_stem(word.replace("’", "'").removesuffix("'s").replace("'", "")) for word in words(text)]
+    return [
+        _stem(word.replace("’", "'").removesuffix("'s").replace("'", "")) for word in words(text)
+    ]
 
 
 def query_terms(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import Blobs, Clock, Embedder, Entropy, Ids, ReadTx, Store, WriteTx
 from mnemos.kernel.reading import Reader
+from mnemos.kernel.rebuild import rebuild_terms
 from mnemos.kernel.schema import Meta, Space
 from mnemos.types import Changes, Place, View
 
@@ -22,10 +23,21 @@ LEXICON = f"{tokens.VERSION}+{keys.VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Changes with the vectors of their texts, parallel, as float32 bytes; None where there is none."""
+    """Changes with the vectors of their texts.
+
+    Parameters
+    ----------
+    changes : Changes
+        What to do.
+    vectors : sequence of bytes or None
+        Parallel to the changes, float32 little endian; None where there is none.
+    space : Space or None
+        The vector space of those vectors.
+    """
 
     changes: Changes
     vectors: Sequence[bytes | None] = ()
+    space: Space | None = None
 
 
 class Vault:
@@ -39,6 +51,13 @@ class Vault:
         Ports for time, ids and salts.
     cache : PageCache or None
         Loaded pages; None makes one of the default budget.
+    rebuild_words : bool
+        Make the word index again where another version of the tokeniser made it.
+
+    Raises
+    ------
+    FormatTooNew
+        If another version of the tokeniser made the word index.
     """
 
     def __init__(
@@ -49,33 +68,35 @@ class Vault:
         ids: Ids,
         entropy: Entropy,
         cache: PageCache | None = None,
+        rebuild_words: bool = False,
     ) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
         self.cache = cache or PageCache()
         self._entropy = entropy
-        self._space: Space | None = None
-        self._begin()
+        self._check_lexicon(rebuild_words)
+        blobs.sweep(store)
+        self.scrub()
 
-    def _begin(self) -> None:
+    def _check_lexicon(self, rebuild: bool) -> None:
         with self.store.read() as tx:
             lexicon = tx.get(schema.META, ("lexicon",))
-            self._space = active_space(tx)
-        if lexicon is None:
-            with self.store.write() as tx:
-                tx.put(schema.META, Meta("lexicon", LEXICON))
-        elif lexicon.value != LEXICON:
+        if lexicon is not None and lexicon.value == LEXICON:
+            return
+        if lexicon is not None and not rebuild:
             raise FormatTooNew(
                 f"the vault's word index was made by {lexicon.value!r}, this is {LEXICON!r}; "
                 "run `mnemos reembed --words` to make it again from the memories themselves"
             )
-        blobs.sweep(self.store)
+        with self.store.write() as tx:
+            rebuild_terms(tx, self.store.blobs)
+            tx.put(schema.META, Meta("lexicon", LEXICON))
 
-    @property
     def space(self) -> Space | None:
-        """The vector space searches use; None while nothing was ever embedded."""
-        return self._space
+        """Return the vector space in use; None while nothing was ever embedded."""
+        with self.store.read() as tx:
+            return active_space(tx)
 
     def use(self, embedder: Embedder) -> Space:
         """Make an embedder's space the vault's, or confirm that it is.
@@ -85,34 +106,30 @@ class Vault:
         ModelMismatch
             If another embedder made the vectors of this vault.
         """
-        if self._space is None:
+        found = self.space()
+        if found is None:
             with self.store.write() as tx:
-                found = active_space(tx)
-                if found is None:
-                    number = 1 + max((row.space for row in tx.scan(schema.SPACES, ())), default=0)
-                    found = Space(number, embedder.fingerprint, embedder.dim, "active")
-                    tx.insert(schema.SPACES, [found])
-                self._space = found
-        if self._space.fingerprint != embedder.fingerprint:
+                found = active_space(tx) or _new_space(tx, embedder)
+        if found.fingerprint != embedder.fingerprint:
             raise ModelMismatch(
-                f"this vault's vectors were made by {self._space.fingerprint!r}, the embedder "
+                f"this vault's vectors were made by {found.fingerprint!r}, the embedder "
                 f"given is {embedder.fingerprint!r}; run `mnemos reembed` to change over, or open "
                 "the vault with the embedder it was made with"
             )
-        return self._space
-
-    def reload_space(self) -> None:
-        """Read again which vector space is in use."""
-        with self.store.read() as tx:
-            self._space = active_space(tx)
-        self.cache.clear()
+        return found
 
     def commit(self, staged: Sequence[Staged]) -> list[Outcome]:
-        """Check staged changes and make them durable in one transaction, all or none."""
+        """Check staged changes and make them durable in one transaction, all or none.
+
+        Raises
+        ------
+        ModelMismatch
+            If the vault was changed over to another embedder since the vectors were made.
+        """
         outcomes: list[Outcome] = []
         with self.store.write() as tx:
             for item in staged:
-                commit = self._prepare(tx, self.store.blobs, item.changes)
+                commit = self._prepare(tx, self.store.blobs, item)
                 outcomes.append(commit.run(item.vectors))
                 for page in commit.touched():
                     pages.seal_full(tx, page)
@@ -123,14 +140,19 @@ class Vault:
                 self.store.blobs.delete(name)
         return outcomes
 
-    def _prepare(self, tx: WriteTx, blobs: Blobs, changes: Changes) -> Commit:
+    def _prepare(self, tx: WriteTx, blobs: Blobs, item: Staged) -> Commit:
+        if item.space is not None and item.space != active_space(tx):
+            raise ModelMismatch(
+                "the vault was changed over to another embedder meanwhile; nothing was written: "
+                "open it again with that embedder"
+            )
         return Commit(
             tx,
             blobs,
-            changes,
+            item.changes,
             now=self.clock.now(),
             entropy=self._entropy,
-            space=self._space.space if self._space else None,
+            space=item.space.space if item.space else None,
         )
 
     def note_missing_vectors(self) -> None:
@@ -139,7 +161,10 @@ class Vault:
             tx.put(schema.META, Meta("vectors", "pending"))
 
     def scrub(self) -> Place:
-        """Make what was deleted leave the store's own files, and say whether it has."""
+        """Make what was deleted leave the store's own files, and say whether it has.
+
+        Tried after every forget, and again at the next opening while a reader prevents it.
+        """
         with self.store.read() as tx:
             pending = tx.get(schema.META, ("scrub",))
         if pending is None:
@@ -152,16 +177,17 @@ class Vault:
         return Place(name="log", status="purged")
 
     @contextmanager
-    def reader(self, view: View, staged: Sequence[Staged] = ()) -> Iterator[Reader]:
+    def reader(self, view: View, staged: Sequence[Staged] = ()) -> Generator[Reader, None, None]:
         """Open a snapshot through a view, with staged changes laid over it if there are any."""
         with self.store.read() as tx:
+            space = active_space(tx)
             if not staged:
-                yield Reader(tx, self.store.blobs, view, cache=self.cache, space=self._space)
+                yield Reader(tx, self.store.blobs, view, cache=self.cache, space=space)
                 return
             overlay, blobs = Overlay(tx), StagedBlobs(self.store.blobs)
             for item in staged:
-                self._prepare(overlay, blobs, item.changes).run(item.vectors)
-            yield Reader(overlay, blobs, view, cache=PageCache(), space=self._space)
+                self._prepare(overlay, blobs, item).run(item.vectors)
+            yield Reader(overlay, blobs, view, cache=PageCache(), space=space)
 
     def close(self) -> None:
         """Close the store."""
@@ -172,3 +198,10 @@ class Vault:
 def active_space(tx: ReadTx) -> Space | None:
     """Return the vector space searches use."""
     return next((row for row in tx.scan(schema.SPACES, ()) if row.status == "active"), None)
+
+
+def _new_space(tx: WriteTx, embedder: Embedder) -> Space:
+    number = 1 + max((row.space for row in tx.scan(schema.SPACES, ())), default=0)
+    space = Space(number, embedder.fingerprint, embedder.dim, "active")
+    tx.insert(schema.SPACES, [space])
+    return space

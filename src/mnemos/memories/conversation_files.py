@@ -156,7 +156,8 @@ def _open(path: Path, zone: tzinfo) -> _File:
         message = f"{path.name} is not a sound gzip file ({error})"
         raise InvalidInput(message) from error
     except (OSError, ValueError) as error:
-        message = f"{shown(path.name)} cannot be read ({error}); give a readable file"
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"{shown(path.name)} cannot be read ({reason}); give a readable file"
         raise InvalidInput(message) from error
     if len(content) > MAX_BYTES:
         message = f"{path.name} holds more than {MAX_BYTES} bytes; split it"
@@ -204,7 +205,7 @@ def _json_format(file: _File, suffix: str) -> str:
             return "jsonl"
         return "messages" if suffix == ".json" else "text"
     heads = cast("list[object]", value)[:1] if isinstance(value, list) else [value]
-    head = fields_of(heads[0]) if heads else {}
+    head = fields_of(heads[0] if heads else None)
     if "conversation" in head:
         return "locomo"
     return "jsonl" if isinstance(value, dict) and "messages" not in head else "messages"

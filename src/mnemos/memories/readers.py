@@ -31,7 +31,7 @@ IMAGE_PARTS = ("image_url", "input_image")
 TIME_KEYS = ("timestamp", "created_at", "happened_at", "at")
 
 _PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n\s*")
-_CUT = re.compile(r"[.!?。！？…][\"'\u201d\u2019)\]]{0,3}\s+|[。！？]|\s+")  # noqa: RUF001
+_CUT = re.compile(r"[.!?。！？…][\"'\u201d\u2019)\]]{0,3}\s+|[。！？]|\s+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,6 @@ class Encoder(Protocol):
         """Return one vector per sentence, ``(sentence, dim)``."""
         ...
 
-    def get_sentence_embedding_dimension(self) -> int | None:
-        """Return the length of a vector."""
-        ...
-
 
 class SentenceTransformersEmbedder:
     """Embeds texts with a loaded sentence-transformers model.
@@ -43,15 +39,16 @@ class SentenceTransformersEmbedder:
         A ``SentenceTransformer``. Whether it may be shared between threads is up to it.
     fingerprint : str
         Model, hash of its weights and precision, to be recorded with every vector.
+    dim : int or None
+        Length of its vectors.
 
     Raises
     ------
     InvalidInput
-        If the model does not say how long its vectors are.
+        If ``dim`` is not a length; some models do not say theirs.
     """
 
-    def __init__(self, encoder: Encoder, fingerprint: str) -> None:
-        dim = encoder.get_sentence_embedding_dimension()
+    def __init__(self, encoder: Encoder, fingerprint: str, dim: int | None) -> None:
         if not dim:
             raise InvalidInput(f"{fingerprint} does not say how long its vectors are.")
         self._encoder = encoder
@@ -82,6 +79,8 @@ class SentenceTransformersEmbedder:
             If sentence-transformers is not installed.
         ModelUnavailable
             If the model is not on this machine, or cannot be loaded.
+        InvalidInput
+            If it does not say how long its vectors are.
         """
         try:
             from sentence_transformers import (  # pyright: ignore[reportMissingImports]
@@ -100,7 +99,9 @@ class SentenceTransformersEmbedder:
                 f"{name!r} cannot be loaded: {error}. Nothing is downloaded here; get it with "
                 f"`hf download {name}`, or name a folder."
             ) from error
-        return cls(encoder, fingerprint_of(name, encoder.state_dict()))
+        # Renamed in version 5; the old name warns.
+        dim = getattr(encoder, "get_embedding_dimension", encoder.get_sentence_embedding_dimension)
+        return cls(encoder, fingerprint_of(name, encoder.state_dict()), dim())
 
     @property
     def fingerprint(self) -> str:

@@ -181,7 +181,5 @@ def _matched(rows: signals.Rows, row: int, question: Question) -> str:
     """Return the query terms the row holds, as spelled in the index."""
     position = int(rows.positions[row])
     return " ".join(
-        word
-        for term, word in question.terms.items()
-        if position in rows.arrays.lookup(term)[0]
+        word for term, word in question.terms.items() if position in rows.arrays.lookup(term)[0]
     )

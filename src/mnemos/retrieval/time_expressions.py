@@ -18,7 +18,7 @@ from functools import cache
 from mnemos.errors import InvalidInput
 from mnemos.retrieval.time_languages import LANGUAGES
 from mnemos.retrieval.time_meanings import CHANGES, MEANINGS, Found, Reading
-from mnemos.retrieval.time_spans import DAY, Recurs, Unit, part_of, within
+from mnemos.retrieval.time_spans import DAY, Recurs, Unit, in_year, part_of, within
 from mnemos.retrieval.time_words import NUMERIC, Language, Rules
 from mnemos.types import TimeMention
 
@@ -28,12 +28,13 @@ MAX_SCANNED = 20_000
 MAX_LIMIT = 1_000
 _REACH = 56
 _LAYERS = 4
-_SENTENCE = re.compile(r"[.!?](?=\s)|[\n。！？]")  # noqa: RUF001
+_SENTENCE = re.compile(r"[.!?](?=\s)|[\n。！？]")
 _WORD = re.compile(r"[^\W\d_]+")
 _TIE = re.compile(
     r"\s{0,3}(?:(?:of|in|on|the|der|des|dem|im|am|de|del|en|el|la|le|du|em|da|do|a|à"
     r"|por la|l['\u2019]|d['\u2019]|の|に|의|에|的)\s{0,2}){0,3}"
 )
+_YEAR = re.compile(r"\d{4}")
 _COMMA = re.compile(r"\s{0,2},\s{0,3}(?:the\s|den\s|le\s)?")
 
 
@@ -55,7 +56,8 @@ def find_times(text: str, anchor: datetime, *, limit: int = 16) -> tuple[TimeMen
     - "last Friday", and plain "Friday" or "on Friday", are the latest Friday before the anchor's
       day; "this Friday" lies in the anchor's ISO week, "next Friday" in the following one. A word
       of the future in the sentence ("will", "next", "going to") turns a plain weekday, date,
-      month or season to the first one that is not over.
+      month or season to the first one that is not over. "Sunday, June 4" is the nearest June 4
+      that is a Sunday.
     - "in May", "May 7", "Christmas" are the latest that began not after the anchor; "last May" is
       the latest that is over, "next May" the first that has not begun.
     - Seasons are the northern meteorological ones; winter 2022 begins in December 2022.
@@ -142,7 +144,9 @@ def _spoken(text: str) -> tuple[tuple[Language, ...], bool]:
 def _plausible(tongue: Language, text: str, words: set[str], score: int, best: int) -> bool:
     if tongue.script:
         return not text.isascii() and re.search(tongue.script, text) is not None
-    return 2 * score >= best and not words.isdisjoint(_cues(tongue.code))
+    if 2 * score < best - 1:
+        return False
+    return not words.isdisjoint(_cues(tongue.code)) or _YEAR.search(text) is not None
 
 
 @cache
@@ -307,11 +311,16 @@ def _fit_reversed(outer: Reading, inner: Reading) -> Reading | None:
 
 
 def _same_day(weekday: Reading, day: Reading) -> Reading | None:
-    """Let a weekday before a date stand for the date: "Friday, 5 May"."""
+    """Join a weekday and its date, in the year in which they agree: "Friday, 5 May"."""
     if weekday.cycle is None or weekday.cycle.kind is not Recurs.WEEKDAY:
         return None
     if day.unit is not Unit.DAY or (day.cycle and day.cycle.kind is Recurs.WEEKDAY):
         return None
+    if day.cycle is not None:
+        here = day.span.start.year
+        years = (in_year(day.cycle, here + n) for n in (0, 1, -1))
+        agreeing = (y for y in years if y and y.start.weekday() == weekday.cycle.value)
+        day = replace(day, span=next(agreeing, day.span))
     return replace(day, weak=False)
 
 

@@ -132,6 +132,6 @@ GERMAN = Language(
     future=r"\b(?:werde|wirst|wird|werden|werdet|nächste[nrsm]?|kommende[nrsm]?|freue mich)\b",
     common=frozenset(
         "der die das und ist nicht ich du wir sie es ein eine mit auf für von zu im den dem habe"
-        " hat war bin sich auch haben wie aber nach".split()
+        " hat war bin sich auch haben wie aber nach des am im an als um seit".split()
     ),
 )

@@ -255,7 +255,7 @@ ENGLISH = Language(
     nth=spread({1: "first 1st", 2: "second 2nd", 3: "third 3rd", 4: "fourth 4th", -1: "last"}),
     to=r"\s?[-\u2013]\s?|\s(?:or|to)\s",
     rules=(
-        ("ago", r"<qty> <unit>(?: or so)? (?:ago|back)"),
+        ("ago", r"(?<!half\s)<qty> <unit>(?: or so)? (?:ago|back)"),
         ("ahead", r"in (?:about |another )?<qty> <unit>(?:['\u2019]? time)?(?! of\b)"),
         ("ahead", r"<qty> <unit> from (?:now|today)"),
         ("trailing", r"(?:the |these )?(?:past|last) <qty> <unit>"),
@@ -271,6 +271,7 @@ ENGLISH = Language(
         ("plain", r"<name>"),
         ("date", r"(?:the )?<d>(?P<nth>st|nd|rd|th)? (?:of )?<month>\.?"),
         ("date", r"<month>\.? (?:the )?<d>(?P<nth>st|nd|rd|th)?(?!:\d|[.,]\d|%)"),
+        ("numeric", r"(?P<month>jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.,? <y>"),
         ("when", r"<when>"),
         ("moment", r"<moment>"),
         ("part", r"<part>"),
@@ -284,7 +285,7 @@ ENGLISH = Language(
         ("unit of", r"(?:the )?<unit> of (?:the )?"),
         ("third", r"(?:the )?<edge>(?:(?<=-)| )(?:the )?"),
         ("nth", r"(?:the )?<nth> (?:<unit>|<weekday>) (?:of|in) (?:the )?"),
-        ("around", r"(?:around|about|circa) (?:the )?"),
+        ("around", r"(?:around|circa) (?:the )?"),
     ),
     leads={
         Recurs.MONTH: rf"(?:{_BEFORE_NAME}|of|to|early|mid|late)",
@@ -294,11 +295,11 @@ ENGLISH = Language(
         None: rf"(?:{_BEFORE_NAME}|of|year|early|late|mid)",
     },
     future=(
-        r"\b(?:will|won['\u2019]t|going to|gonna|shall|next|upcoming|looking forward|plan(?:s|ning)? to"
-        r"|can['\u2019]t wait)\b|['\u2019]ll\b"
+        r"\b(?:will|won['\u2019]t|going to|gonna|shall|next|upcoming|looking forward"
+        r"|plan(?:s|ning)? to|can['\u2019]t wait)\b|['\u2019]ll\b"
     ),
     common=frozenset(
         "the and of to is was i my you it that with for we he she they have at are be had did"
-        " will his her our this me so but not just".split()
+        " will his her our this me so but not just in on at by from a an were would about".split()
     ),
 )

@@ -110,7 +110,9 @@ class FileBlobs:
         return sorted(path.name for path in self._folder.iterdir() if path.is_file())
 
 
-_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph", "glusterfs"})
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+)
 
 
 def network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,7 +69,9 @@ class _Rows:
         by_key = [walk.places.index(place) for place in range(self.table.key)]
         for at in range(bisect_left(walk.keys, low), len(walk.keys)):
             rank = walk.keys[at]
-            if rank[:depth] != prefix or (stop is not None and not in_range(rank[depth], None, stop)):
+            if rank[:depth] != prefix or (
+                stop is not None and not in_range(rank[depth], None, stop)
+            ):
                 return
             yield self.rows[tuple(rank[place] for place in by_key)]
 
@@ -144,14 +146,14 @@ class MemoryStore:
         return iter((found[::-1] if reverse else found)[:limit])
 
     @contextmanager
-    def read(self) -> Iterator[ReadTx]:
+    def read(self) -> Generator[ReadTx, None, None]:
         """Open a snapshot."""
         with self._lock:
             self._check_open()
             yield self
 
     @contextmanager
-    def write(self) -> Iterator[WriteTx]:
+    def write(self) -> Generator[WriteTx, None, None]:
         """Take the lock; leaving normally applies the writes, leaving by exception drops them."""
         with self._lock:
             self._check_open()

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +34,9 @@ from mnemos.stores.files import FileBlobs, NoFaults, network_filesystem
 
 APPLICATION_ID = 0x4D4E454D
 """``MNEM`` in the file's header, so that a vault is told from any other database."""
+
+SCRUB_PATIENCE_MS = 200
+"""How long cutting the log waits for readers before it is left for later."""
 
 MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 """Format to the function that lifts a vault from it to the next; empty while there is one format."""
@@ -78,7 +81,7 @@ def _select(
         where.append(f"{order[depth]}<?")
     direction = " DESC" if reverse else ""
     return (
-        f"SELECT {','.join(columns)} FROM {name}"  # noqa: S608 - names come from the schema alone
+        f"SELECT {','.join(columns)} FROM {name}"
         + (f" WHERE {' AND '.join(where)}" if where else "")
         + f" ORDER BY {','.join(column + direction for column in order)} LIMIT ?"
     )
@@ -93,8 +96,7 @@ def create_statements() -> Iterator[str]:
     for table in TABLES:
         types: dict[str, type] = table.row.__annotations__
         columns = ",".join(
-            f"{name} {_SQL_TYPE[types[name].__name__]} NOT NULL"
-            for name in table.row._fields
+            f"{name} {_SQL_TYPE[types[name].__name__]} NOT NULL" for name in table.row._fields
         )
         key = ",".join(table.columns_of(None))
         yield f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
@@ -121,7 +123,9 @@ class _Tx:
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """Return the row with exactly this primary key."""
-        sql = _select(table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False)
+        sql = _select(
+            table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False
+        )
         found = self._run(sql, (*key, 1)).fetchone()
         return None if found is None else table.row._make(found)
 
@@ -138,7 +142,9 @@ class _Tx:
     ) -> Iterator[Row]:
         """Walk the rows whose leading columns equal ``prefix``, in order."""
         bounds = (start is not None, stop is not None)
-        sql = _select(table.name, table.row._fields, _order(table, index), len(prefix), bounds, reverse)
+        sql = _select(
+            table.name, table.row._fields, _order(table, index), len(prefix), bounds, reverse
+        )
         limits = [bound for bound in (start, stop) if bound is not None]
         found = self._run(sql, (*prefix, *limits, -1 if limit is None else limit))
         return map(table.row._make, found)
@@ -156,7 +162,7 @@ class _Tx:
     def delete(self, table: Table[Row], prefix: Key) -> None:
         """Remove every row whose leading key columns equal ``prefix``."""
         where = " AND ".join(f"{name}=?" for name in table.row._fields[: len(prefix)])
-        self._change(f"DELETE FROM {table.name} WHERE {where}", tuple(prefix))  # noqa: S608
+        self._change(f"DELETE FROM {table.name} WHERE {where}", tuple(prefix))
 
     def change(self, sql: str) -> None:
         """Run a statement that changes the form itself, for migrations."""
@@ -236,7 +242,7 @@ class SQLiteStore:
         return self._blobs
 
     @contextmanager
-    def read(self) -> Iterator[ReadTx]:
+    def read(self) -> Generator[ReadTx, None, None]:
         """Open a snapshot; inside a transaction of the same thread, share it."""
         connection = self._connection()
         if connection.depth == 0:
@@ -250,7 +256,7 @@ class SQLiteStore:
                 self._end(connection)
 
     @contextmanager
-    def write(self) -> Iterator[WriteTx]:
+    def write(self) -> Generator[WriteTx, None, None]:
         """Take the write lock; leaving normally commits durably, leaving by exception undoes."""
         connection = self._connection()
         if connection.depth:
@@ -270,8 +276,12 @@ class SQLiteStore:
         """Fold the log into the file and cut it to nothing; say who prevents it."""
         self._faults.reach("checkpoint")
         connection = self._connection()
+        self._run(connection, f"PRAGMA busy_timeout={SCRUB_PATIENCE_MS}")
         busy, _, _ = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return "another reader still uses the log; it is cut when that reader is done" if busy else ""
+        self._run(connection, f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
+        return (
+            "another reader still uses the log; it is cut when that reader is done" if busy else ""
+        )
 
     def check(self) -> list[str]:
         """Return what SQLite finds wrong with the file."""
@@ -317,9 +327,7 @@ class SQLiteStore:
         version, application = self._stamp(connection)
         tables = self._run(connection, "SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application != APPLICATION_ID and tables:
-            raise StoreCorrupt(
-                f"{self._path} is a database of another program; give another path"
-            )
+            raise StoreCorrupt(f"{self._path} is a database of another program; give another path")
         if version > FORMAT:
             raise FormatTooNew(
                 f"{self._path} has format {version}, this Mnemos reads up to {FORMAT}; "
