@@ -155,7 +155,6 @@ def model(
     outputs: Iterable[bytes],
     opsets: Mapping[str, int],
     ir_version: int,
-    metadata: Mapping[str, str],
 ) -> bytes:
     """Return a ModelProto: a whole ONNX file.
 
@@ -169,8 +168,6 @@ def model(
         Version of each operator domain used.
     ir_version : int
         Version of the file format.
-    metadata : mapping of str to str
-        Anything worth keeping with the model.
 
     Returns
     -------
@@ -182,5 +179,4 @@ def model(
     body += [block(11, item) for item in inputs] + [block(12, item) for item in outputs]
     fields = [number(1, ir_version), block(2, "mnemos"), block(7, b"".join(body))]
     fields += [block(8, block(1, name) + number(2, version)) for name, version in opsets.items()]
-    fields += [block(14, block(1, key) + block(2, text)) for key, text in metadata.items()]
     return b"".join(fields)

@@ -32,9 +32,6 @@ from mnemos.models.onnx_file import (
     value_info,
 )
 
-CONVERTER = 1
-"""Version of what this module writes; raised when the same weights would give another file."""
-
 OPSETS = {"": 17, "com.microsoft": 1}
 IR_VERSION = 8
 """Of the time of opset 17: read by every ONNX Runtime since 1.12."""
@@ -109,7 +106,6 @@ def build_graph(tensors: Tensors, architecture: Architecture = MINILM) -> bytes:
         outputs=[value_info(state, FLOAT32, (*tokens, architecture.hidden))],
         opsets=OPSETS,
         ir_version=IR_VERSION,
-        metadata={"converter": str(CONVERTER)},
     )
 
 

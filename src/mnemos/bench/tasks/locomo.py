@@ -1,0 +1,148 @@
+"""LoCoMo: long conversations between two people (Maharana et al., ACL 2024, arXiv:2402.17753).
+
+The data is CC BY-NC 4.0 and not shipped. ``--data`` names the file ``locomo10.json`` (it may be
+compressed) or its folder. Where files ``qa_normalized*.jsonl.gz`` lie beside it, the questions of
+the conversations they name are taken from them, since their evidence is repaired; every other
+conversation's own questions are repaired here: "D8:6; D9:17" names two turns, "D:11:26" is
+D11:26, "D30:05" is D30:5, and an id that names no turn is dropped. A question left without
+evidence is not asked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC
+from pathlib import Path
+from typing import Any, cast
+
+from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of, end_of
+from mnemos.errors import InvalidInput
+from mnemos.memories.conversation_files import Conversation, read_files
+
+CATEGORIES = {
+    1: "multi-hop",
+    2: "temporal",
+    3: "open-domain",
+    4: "single-hop",
+    5: "adversarial",
+}
+"""The numbers the file gives them."""
+
+NAMES = ("locomo_dev.json.gz", "locomo_dev.json", "locomo10.json.gz", "locomo10.json")
+NORMALIZED = "qa_normalized*.jsonl.gz"
+
+_ID = re.compile(r"D:?(\d+):(\d+)")
+
+
+def repair_evidence(evidence: Iterable[object], known: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the ids of turns that evidence names, in order, each once.
+
+    Parameters
+    ----------
+    evidence : iterable
+        Strings as the file has them.
+    known : iterable of str or None
+        Ids of the conversation's turns.
+
+    Examples
+    --------
+    >>> repair_evidence(["D1:2; D1:3", "D:1:4", "D1:05", "D", "D9:9"], ["D1:2", "D1:4", "D1:5"])
+    ('D1:2', 'D1:4', 'D1:5')
+    """
+    parts = [part for item in evidence for part in re.split(r"[;\s]+", str(item))]
+    matches = [match for part in parts if (match := _ID.fullmatch(part))]
+    named = [f"D{int(match[1])}:{int(match[2])}" for match in matches]
+    turns = frozenset(known)
+    return tuple(dict.fromkeys(turn for turn in named if turn in turns))
+
+
+def load(data: Path | None) -> TaskData:
+    """Read the conversations and questions of a file, or of the one in a folder."""
+    path = _find(data)
+    beside = sorted(path.parent.glob(NORMALIZED))
+    normalized: dict[str, list[Mapping[str, Any]]] = {}
+    for file in beside:
+        for line in _text(file).splitlines():
+            row = _parsed(file, line)
+            normalized.setdefault(str(row.get("sample_id")), []).append(row)
+    read = list(read_files(path, zone=UTC, format="locomo"))
+    samples = _samples(path)
+    dialogues: list[Dialogue] = []
+    for conversation, sample in zip(read, samples, strict=True):
+        rows = normalized.get(conversation.name, sample.get("qa", ()))
+        questions = tuple(_questions(conversation, rows))
+        dialogues.append(
+            Dialogue(name=conversation.name, drafts=conversation.drafts, questions=questions)
+        )
+    return TaskData(dialogues=tuple(dialogues), sha256=digest_of((path, *beside)))
+
+
+def _find(data: Path | None) -> Path:
+    """Return the file a path means."""
+    if data is not None and data.is_file():
+        return data
+    folders = [] if data is None else [data, data / "locomo"]
+    for folder in folders:
+        for name in NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    looked = "no path was given" if data is None else f"{data} has none of {', '.join(NAMES)}"
+    message = (
+        f"the LoCoMo data is not here: {looked}. It is not shipped (CC BY-NC 4.0); get "
+        "data/locomo10.json of github.com/snap-research/LoCoMo and name the file or its folder "
+        "with --data PATH or in MNEMOS_DATA"
+    )
+    raise InvalidInput(message)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        message = f"{path.name} cannot be read ({error}); fetch it again"
+        raise InvalidInput(message) from error
+
+
+def _parsed(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        message = f"{path.name} is not JSON ({error}); fetch it again"
+        raise InvalidInput(message) from error
+
+
+def _samples(path: Path) -> list[Mapping[str, Any]]:
+    """Return the samples of a file whose shape the library's reader has checked."""
+    value: object = _parsed(path, _text(path))
+    if isinstance(value, list):
+        return cast("list[Mapping[str, Any]]", value)
+    return [cast("Mapping[str, Any]", value)]
+
+
+def _questions(conversation: Conversation, rows: Iterable[Mapping[str, Any]]) -> Iterator[Question]:
+    known = [draft.header.external_id for draft in conversation.drafts]
+    end = end_of(conversation.drafts)
+    for number, row in enumerate(rows):
+        id = f"{conversation.name}/{row.get('qid', number)}"
+        category = CATEGORIES.get(row.get("category", 0))
+        text = row.get("question")
+        if category is None or not isinstance(text, str):
+            message = f"question {id} has no text or no category from 1 to 5"
+            raise InvalidInput(message)
+        gold = repair_evidence(row.get("evidence", ()), known)
+        if gold:
+            yield Question(id=id, text=text, category=category, gold=gold, asked_at=end)
+
+
+TASK = Task(
+    name="locomo",
+    title="ten long conversations between two people, 1,986 questions (not shipped)",
+    categories=tuple(CATEGORIES.values()),
+    apart=frozenset({"adversarial"}),
+    load=load,
+)
