@@ -7,8 +7,11 @@ import secrets
 import sys
 import uuid
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mnemos.errors import InvalidInput, ModelUnavailable
@@ -65,13 +68,13 @@ def read_zone(name: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"tz={name!r} is not a time zone; use an IANA name such as 'UTC' or 'Europe/Lisbon'"
         ) from error
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: object) -> Store:
     """Return the store a path names: ``:memory:`` or a file.
 
     Raises
@@ -84,7 +87,7 @@ def open_store(path: str | Path) -> Store:
         from mnemos.stores.memory import MemoryStore
 
         return MemoryStore()
-    if not text or "\0" in text:
+    if not isinstance(path, (str, Path)) or not text.strip() or "\0" in text:
         raise InvalidInput(f"path={text!r} is no file name; give a path, or ':memory:'")
     if "://" in text:
         raise InvalidInput(f"path={text!r} is not supported; give a file path, or ':memory:'")
@@ -99,11 +102,18 @@ class LexicalOnly(UserWarning):
     """Recall works by words only, because no embedder could be had."""
 
 
-class LazyEmbedder:
+class EmbedderSource(Protocol):
+    """Where a handle gets its embedder from."""
+
+    def get(self) -> Embedder | None:
+        """Return the embedder; None recalls by words only."""
+        ...
+
+
+class LocalModel:
     """The local model, loaded on first use; without weights it steps aside and says so once."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._tried = False
         self._model: Embedder | None = None
 
@@ -114,9 +124,23 @@ class LazyEmbedder:
             try:
                 from mnemos.models.minilm import MiniLM
 
-                self._model = MiniLM.open(cache_folder(), self._path)
+                self._model = MiniLM.open(cache_folder())
             except ModelUnavailable as error:
                 warnings.warn(f"recalling by words only: {error}", LexicalOnly, stacklevel=2)
+        return self._model
+
+
+class NamedModel:
+    """An embedder named by the caller, opened on first use; not to be had is an error."""
+
+    def __init__(self, open_model: Callable[[], Embedder]) -> None:
+        self._open = open_model
+        self._model: Embedder | None = None
+
+    def get(self) -> Embedder:
+        """Return the embedder."""
+        if self._model is None:
+            self._model = self._open()
         return self._model
 
 
@@ -129,3 +153,59 @@ class GivenEmbedder:
     def get(self) -> Embedder | None:
         """Return what was given."""
         return self._model
+
+
+def _open_openai(rest: str) -> Embedder:
+    from mnemos.models.openai_embeddings import OpenAIEmbeddings
+
+    model, _, url = rest.partition("@")
+    key = os.environ.get("OPENAI_API_KEY")
+    return OpenAIEmbeddings(url or "https://api.openai.com/v1", model, api_key=key)
+
+
+def _open_sentence_transformers(rest: str) -> Embedder:
+    from mnemos.models.sentence_transformers_embedder import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder.open(rest)
+
+
+NAMED: dict[str, Callable[[str], Embedder]] = {
+    "openai": _open_openai,
+    "sentence-transformers": _open_sentence_transformers,
+}
+
+
+def read_embedder(value: Embedder | str | None) -> EmbedderSource:
+    """Return the source of an embedder from what a caller may say.
+
+    Parameters
+    ----------
+    value : Embedder or str or None
+        ``"auto"`` for the local model, ``"openai:MODEL@BASE_URL"`` for a server that speaks that
+        protocol (key from ``OPENAI_API_KEY``), ``"sentence-transformers:NAME"``, an object of
+        your own, or None for words only.
+
+    Raises
+    ------
+    InvalidInput
+        If a string names none of these, or an object lacks the port's members.
+    """
+    if value is None:
+        return GivenEmbedder(None)
+    if not isinstance(value, str):
+        missing = [name for name in ("fingerprint", "dim", "embed") if not hasattr(value, name)]
+        if missing:
+            raise InvalidInput(
+                f"embedder is a {type(value).__name__} without {', '.join(missing)}; give an "
+                "object with fingerprint, dim and embed, a name, or None"
+            )
+        return GivenEmbedder(value)
+    if value == "auto":
+        return LocalModel()
+    kind, _, rest = value.partition(":")
+    if kind not in NAMED or not rest:
+        raise InvalidInput(
+            f"embedder={value!r} is unknown; allowed: 'auto', 'openai:MODEL@BASE_URL', "
+            "'sentence-transformers:NAME', None, or an object of your own"
+        )
+    return NamedModel(partial(NAMED[kind], rest))

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mnemos.app import config
 from mnemos.app.recall import CONTEXT_DEPTH, Recall
 from mnemos.app.scopes import (
+    read_callable,
     read_count,
+    read_id,
     read_kinds,
+    read_metadata,
     read_moment,
     read_name,
+    read_path,
+    read_port,
     read_scope,
+    read_string,
+    read_tags,
     require_scope,
 )
-from mnemos.app.writing import Details, Messages, additions, named, read_drafts, stage
+from mnemos.app.writing import (
+    Details,
+    Messages,
+    additions,
+    carry,
+    named,
+    read_batches,
+    read_drafts,
+    stage,
+)
 from mnemos.errors import Conflict, InvalidInput
 from mnemos.kernel import governance
-from mnemos.kernel.canonical import encode_json
 from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Store, TokenCounter
 from mnemos.kernel.reembed import Progress, reembed
 from mnemos.kernel.statistics import Statistics, measure
@@ -36,7 +49,6 @@ from mnemos.types import (
     Context,
     Draft,
     Forget,
-    Header,
     Hits,
     Kind,
     MemCube,
@@ -48,9 +60,10 @@ from mnemos.types import (
     View,
 )
 
+if TYPE_CHECKING:
+    from mnemos.app.transaction import Transaction
+
 Moment = datetime | str | int | float | None
-BATCH = 256
-"""Memories embedded and committed together by ``add_many`` and ``ingest``."""
 
 
 class Memory:
@@ -64,8 +77,9 @@ class Memory:
         Organisation or installation the handle belongs to; it never sees another's memories.
     tz : str
         Zone of times given without one.
-    embedder : Embedder, ``"auto"`` or None
-        ``"auto"`` is the local all-MiniLM-L6-v2; None recalls by words only.
+    embedder : Embedder, str or None
+        ``"auto"`` is the local all-MiniLM-L6-v2, ``"openai:MODEL@BASE_URL"`` a server,
+        ``"sentence-transformers:NAME"`` another local one, or your own; None recalls by words.
     clock, ids, entropy : ports
         Sources of time, ids and salts; given, they make a run repeatable.
     store : Store or None
@@ -102,20 +116,12 @@ class Memory:
     ) -> None:
         self._tenant = read_name("tenant", tenant) or "default"
         self._zone = config.read_zone(tz)
-        if isinstance(embedder, str):
-            if embedder != "auto":
-                raise InvalidInput(
-                    f"embedder={embedder!r} is unknown; give 'auto', None, or an object with "
-                    "fingerprint, dim and embed"
-                )
-            self._embedder: config.LazyEmbedder | config.GivenEmbedder = config.LazyEmbedder()
-        else:
-            self._embedder = config.GivenEmbedder(embedder)
+        self._embedder = config.read_embedder(embedder)
         self._vault = Vault(
-            store or config.open_store(path),
-            clock=clock or config.SystemClock(),
-            ids=ids or config.SystemIds(),
-            entropy=entropy or config.SystemEntropy(),
+            read_port("store", store, "read", "write", "blobs") or config.open_store(path),
+            clock=read_port("clock", clock, "now") or config.SystemClock(),
+            ids=read_port("ids", ids, "fresh") or config.SystemIds(),
+            entropy=read_port("entropy", entropy, "bytes") or config.SystemEntropy(),
             rebuild_words=rebuild_words,
         )
         self._staged: list[Staged] | None = None
@@ -174,8 +180,8 @@ class Memory:
             happened_at=read_moment("happened_at", happened_at, self._zone),
             external_id=read_name("external_id", external_id),
             kind=next(iter(kinds)) if kinds else None,
-            tags=tuple(tags),
-            metadata=metadata,
+            tags=read_tags(tags),
+            metadata=read_metadata(metadata),
             expires_at=read_moment("expires_at", expires_at, self._zone),
         )
         drafts = read_drafts(messages, scope, details, now=self._now(), zone=self._zone)
@@ -210,15 +216,16 @@ class Memory:
             Called with the number written after every batch.
         """
         scope = self._scope(user_id, agent_id, None)
-        stream = iter(drafts)
+        read_callable("progress", progress)
         ids: list[str] = []
         seq, duplicates, indexed = 0, 0, "none"
-        while batch := list(islice(stream, BATCH)):
+        for batch in read_batches(drafts):
             changes = additions(self._vault, batch, on_conflict=on_conflict, timed=True)
             receipt = self._write("add", scope, changes)
             ids.extend(receipt.ids)
             seq, duplicates = receipt.seq, duplicates + receipt.duplicates
-            indexed = receipt.indexed
+            if indexed != "lexical" and receipt.indexed != "none":
+                indexed = receipt.indexed
             if progress is not None:
                 progress(len(batch))
         return Receipt(verb="add", ids=tuple(ids), seq=seq, indexed=indexed, duplicates=duplicates)
@@ -251,7 +258,7 @@ class Memory:
         InvalidInput
             If the file cannot be read; the message names the line.
         """
-        read = [*read_files(Path(path), zone=self._zone, format=format)]
+        read = [*read_files(read_path(path), zone=self._zone, format=format)]
         drafts = [draft for conversation in read for draft in conversation.drafts]
         return self.add_many(
             drafts, user_id=user_id, agent_id=agent_id, on_conflict=on_conflict, progress=progress
@@ -283,8 +290,9 @@ class Memory:
         """
         scope = self._scope_of(id, user_id, agent_id)
         before = self.get(id)
-        (draft,) = read_drafts(text, scope, Details(), now=self._now(), zone=self._zone)
-        header = _carry(before, draft, metadata)
+        words = read_string("text", text)
+        (draft,) = read_drafts(words, scope, Details(), now=self._now(), zone=self._zone)
+        header = carry(before, draft, read_metadata(metadata))
         changed = Update(id=id, draft=Draft(payload=draft.payload, header=header))
         return self._write("update", scope, [changed])
 
@@ -345,6 +353,8 @@ class Memory:
         0
         2
         """
+        from mnemos.app.transaction import Transaction
+
         return Transaction(self)
 
     # ------------------------------------------------------------------ reading
@@ -408,6 +418,7 @@ class Memory:
         """
         view = self._view(self._scope(user_id, agent_id, run_id))
         read_count("budget", budget, most=10_000_000)
+        read_callable("count", count)
         question = self._query(query, top_k=CONTEXT_DEPTH, kinds=None, since=None, until=None)
         return self._recall().context(view, question, budget=budget, count=count)
 
@@ -453,8 +464,10 @@ class Memory:
         """
         require_scope("get_all", user_id, agent_id)
         view = self._view(self._scope(user_id, agent_id, run_id), kinds=read_kinds(kinds))
+        read_count("limit", limit)
+        read_name("after", after)
         with self._vault.reader(view, self._staged or ()) as reader:
-            return list(reader.list(after=after, limit=read_count("limit", limit)))
+            return list(reader.list(after=after, limit=limit))
 
     def history(
         self, id: str, *, user_id: str | None = None, agent_id: str | None = None
@@ -472,6 +485,7 @@ class Memory:
 
     def verify(self, *, progress: Callable[[int], None] | None = None) -> Report:
         """Check the chain, the contents it commits to, and every table made from them."""
+        read_callable("progress", progress)
         return verify(self._vault, progress=progress)
 
     def reembed(self, *, progress: Callable[[Progress], None] | None = None) -> Progress:
@@ -484,6 +498,7 @@ class Memory:
         InvalidInput
             If the handle has no embedder.
         """
+        read_callable("progress", progress)
         model = self._embedder.get()
         if model is None:
             raise InvalidInput(
@@ -517,7 +532,7 @@ class Memory:
 
     def _scope_of(self, id: str, user_id: object, agent_id: object) -> Scope:
         """Return the scope a cube lies in; one passed by the caller must be the same."""
-        read_name("id", id)
+        read_id(id)
         view = self._view(self._scope(user_id, agent_id, None))
         with self._vault.reader(view, self._staged or ()) as reader:
             subject = reader.owner(id)
@@ -539,14 +554,8 @@ class Memory:
     def _query(
         self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment
     ) -> Query:
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidInput(
-                f"query must be a non-empty string, not {type(text).__name__}; ask a question, or "
-                "use get_all to list"
-            )
-        encode_json(text)
         return Query(
-            text=text,
+            text=read_string("query", text, instead="ask a question, or use get_all to list"),
             top_k=read_count("top_k", top_k),
             kinds=read_kinds(kinds),
             since=read_moment("since", since, self._zone),
@@ -586,39 +595,3 @@ class Memory:
                 self._vault.scrub(),
             ),
         )
-
-
-class Transaction(Memory):
-    """Calls staged together; made durable at the end of the ``with`` block, or dropped by an error.
-
-    Models run while staging; the write lock is taken only at the end. Reads through the
-    transaction see what it has staged; receipts carry ids at once and seq 0.
-    """
-
-    def __init__(self, memory: Memory) -> None:
-        self.__dict__.update(memory.__dict__)
-        self._staged: list[Staged] | None = []
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        staged, self._staged = self._staged or [], []
-        if kind is None and staged:
-            self._vault.commit(staged)
-
-    def close(self) -> None:
-        """Leave the vault open: it belongs to the memory that began the transaction."""
-
-
-def _carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) -> Header:
-    """Return the header of a new version: the old one's facts, the new one's times and words."""
-    if metadata is not None:
-        encode_json(dict(metadata))
-    return replace(
-        before.header,
-        mentions=draft.header.mentions,
-        metadata=dict(metadata) if metadata is not None else before.header.metadata,
-    )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.pages import KINDS, PageArrays
+from mnemos.kernel.pages import PageArrays
 from mnemos.kernel.ports import Embedder, TokenCounter
 from mnemos.kernel.reading import Reader
+from mnemos.kernel.segments import KINDS
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.retrieval import pack as packing
 from mnemos.retrieval import rank as ranking

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from mnemos.errors import InvalidInput, ScopeRequired
 from mnemos.kernel.canonical import encode_json
-from mnemos.memories.readers import read_time
+from mnemos.memories.input_values import checked_string, read_time, shown
 from mnemos.types import Kind, Scope
+
+Port = TypeVar("Port")
+
+
+def read_port(name: str, value: Port, *members: str) -> Port:
+    """Return a port as given, or None.
+
+    Raises
+    ------
+    InvalidInput
+        If the object lacks what the port needs.
+    """
+    if value is not None and not all(hasattr(value, member) for member in members):
+        raise InvalidInput(
+            f"{name}={shown(value)} cannot serve; give an object with {', '.join(members)}, "
+            "or leave it out"
+        )
+    return value
 
 
 def read_name(name: str, value: object) -> str | None:
@@ -22,9 +43,54 @@ def read_name(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(f"{name}={value!r} must be a non-empty string")
-    encode_json(value)
-    return value
+        raise InvalidInput(f"{name}={shown(value)} must be a non-empty string")
+    return checked_string(value, name)
+
+
+def read_id(value: object) -> str:
+    """Return the id of a memory; None is none."""
+    found = read_name("id", value)
+    if found is None:
+        raise InvalidInput("id=None must be a non-empty string; get_all lists the ids there are")
+    return found
+
+
+def read_string(name: str, value: object, *, instead: str = "give its words") -> str:
+    """Return a text with words in it.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not a non-empty string that can be stored.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(f"{name}={shown(value)} must be a non-empty string; {instead}")
+    return checked_string(value, name)
+
+
+def read_path(value: object) -> Path:
+    """Return the path of a file.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not a non-empty string or path.
+    """
+    if not isinstance(value, (str, Path)) or not str(value).strip() or "\0" in str(value):
+        raise InvalidInput(f"path={shown(value)} is no file name; give a str or Path")
+    return Path(value)
+
+
+def read_callable(name: str, value: object) -> None:
+    """Pass if a call-back is None or can be called.
+
+    Raises
+    ------
+    InvalidInput
+        Otherwise.
+    """
+    if value is not None and not callable(value):
+        raise InvalidInput(f"{name}={shown(value)} cannot be called; give a function")
 
 
 def read_scope(
@@ -72,7 +138,9 @@ def read_count(name: str, value: object, *, least: int = 1, most: int = 100_000)
         Otherwise.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidInput(f"{name}={value!r} is not allowed; give a whole number {least}–{most}")
+        raise InvalidInput(
+            f"{name}={shown(value)} is not allowed; give a whole number {least}–{most}"
+        )
     return value
 
 
@@ -98,9 +166,49 @@ def read_kinds(value: Kind | str | Iterable[Kind | str] | None) -> frozenset[Kin
     """
     if value is None:
         return None
-    given = [value] if isinstance(value, str) else list(value)
     try:
-        return frozenset(Kind(item) for item in given)
-    except ValueError as error:
-        allowed = ", ".join(Kind)
-        raise InvalidInput(f"kinds={given!r} holds an unknown kind; allowed: {allowed}") from error
+        return frozenset(Kind(item) for item in ([value] if isinstance(value, str) else value))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"kinds={shown(value)} is not a kind or several; allowed: {', '.join(Kind)}"
+        ) from error
+
+
+def read_tags(value: object) -> tuple[str, ...]:
+    """Return tags as given.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not several non-empty strings.
+    """
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidInput(
+            f"tags={shown(cast('object', value))} must be several strings; give a list of them"
+        )
+    tags = tuple(cast("Iterable[str]", value))
+    for tag in tags:
+        if read_name("tag", tag) is None:
+            raise InvalidInput("tag=None must be a non-empty string; leave it out")
+    return tags
+
+
+def read_metadata(value: object) -> dict[str, Any] | None:
+    """Return metadata as it will be read back, or None.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not a mapping of strings to what JSON can say.
+    """
+    if value is None:
+        return None
+    given = dict(cast("Mapping[object, object]", value)) if isinstance(value, Mapping) else {0: 0}
+    if not all(isinstance(key, str) for key in given):
+        raise InvalidInput(
+            f"metadata={shown(cast('object', value))} is not allowed; give a dict of string keys and JSON values"
+        )
+    try:
+        return json.loads(encode_json(given))
+    except RecursionError as error:
+        raise InvalidInput("metadata is nested too deep to be stored; make it flatter") from error

@@ -6,18 +6,22 @@ memory: the words are found at once and ``reembed`` brings the vector later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 from mnemos.errors import InvalidInput, ModelError
-from mnemos.kernel.canonical import encode_json
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Embedder
 from mnemos.kernel.vault import Staged, Vault
+from mnemos.memories.input_values import shown
 from mnemos.memories.readers import read_messages
-from mnemos.types import Add, Change, Changes, Draft, Kind, Scope, Update
+from mnemos.types import Add, Change, Changes, Draft, Header, Kind, MemCube, Scope, Update
+
+BATCH = 256
+"""Memories embedded and committed together by ``add_many`` and ``ingest``."""
 
 Messages = str | Mapping[str, object] | Sequence[Mapping[str, object]]
 
@@ -70,8 +74,7 @@ def _detailed(draft: Draft, details: Details) -> Draft:
     if details.expires_at is not None:
         changes["expires_at"] = details.expires_at
     if details.metadata is not None:
-        encode_json(dict(details.metadata))
-        changes["metadata"] = dict(details.metadata)
+        changes["metadata"] = details.metadata
     return replace(draft, header=replace(draft.header, **changes)) if changes else draft
 
 
@@ -86,12 +89,44 @@ def named(draft: Draft, user_id: str | None) -> Draft:
     return replace(draft, header=replace(header, speaker=user_id))
 
 
+def carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) -> Header:
+    """Return the header of a new version: the old one's facts, the new one's times and words."""
+    kept = before.header.metadata if metadata is None else metadata
+    return replace(before.header, mentions=draft.header.mentions, metadata=kept)
+
+
+def read_batches(drafts: object) -> Iterator[list[Draft]]:
+    """Yield drafts in batches, each checked before it is handed on.
+
+    Raises
+    ------
+    InvalidInput
+        If there is anything but drafts.
+    """
+    if not isinstance(drafts, Iterable):
+        raise InvalidInput(f"drafts is a {type(drafts).__name__}; give an iterable of Draft")
+    stream = map(_checked, cast("Iterable[object]", drafts))
+    while batch := list(islice(stream, BATCH)):
+        yield batch
+
+
+def _checked(draft: object) -> Draft:
+    if not isinstance(draft, Draft):
+        raise InvalidInput(
+            f"drafts holds a {type(draft).__name__}; each must be a Draft (`add` takes texts and "
+            "messages)"
+        )
+    return draft
+
+
 def additions(
     vault: Vault, drafts: Iterable[Draft], *, on_conflict: str, timed: bool
 ) -> tuple[Add, ...]:
     """Return one addition per draft, under fresh ids."""
     if on_conflict not in ("error", "update"):
-        raise InvalidInput(f"on_conflict={on_conflict!r} is unknown; allowed: 'error', 'update'")
+        raise InvalidInput(
+            f"on_conflict={shown(on_conflict)} is unknown; allowed: 'error', 'update'"
+        )
     return tuple(
         Add(id=vault.ids.fresh(), draft=draft, replace=on_conflict == "update", timed=timed)
         for draft in drafts
@@ -126,6 +161,11 @@ def stage(
     except ModelError:
         vault.note_missing_vectors()
         return Staged(value), "lexical"
+    if rows.shape != (len(texts), space.dim):
+        raise ModelError(
+            f"embedder {embedder.fingerprint!r} returned an array of shape {rows.shape} where "
+            f"{(len(texts), space.dim)} was due; nothing was written"
+        )
     vectors: list[bytes | None] = [None] * len(changes)
     for place, row in zip(texts, rows, strict=True):
         vectors[place] = row.astype("<f4").tobytes()

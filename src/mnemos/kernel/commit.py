@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mnemos.errors import Conflict, NotFound, Protected
-from mnemos.kernel import lifecycle, pages, schema
+from mnemos.kernel import lifecycle, schema, segments
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import Body, decode_content, encode_header
 from mnemos.kernel.journal import Journal, ensure_subject, find_subject
@@ -240,7 +240,7 @@ class Commit:
             written.event, load_body(self._tx, self._blobs, self._tenant, live.content)
         )
         for space in list(self._tx.scan(schema.SPACES, ())):
-            data = pages.vector_of(self._tx, page, space.space, live.born)
+            data = segments.vector_of(self._tx, page, space.space, live.born)
             if data is not None:
                 row = Vector(
                     self._tenant, found.subject, MAIN, space.space, written.event.seq, data

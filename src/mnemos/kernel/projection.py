@@ -6,7 +6,7 @@ journal, so derived tables can always be compared with, or made again from, what
 
 from __future__ import annotations
 
-from mnemos.kernel import pages, schema
+from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import Body, microseconds
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import ReadTx, WriteTx
@@ -27,8 +27,8 @@ def page_row(event: Event, cube: int, body: Body) -> TailRow:
         born=event.seq,
         cube=cube,
         content=event.content,
-        state=pages.STATES.index(State(event.state)),
-        kind=pages.KINDS.index(header.kind),
+        state=segments.STATES.index(State(event.state)),
+        kind=segments.KINDS.index(header.kind),
         session=name_hash(header.run_id),
         agent=name_hash(header.agent_id),
         speaker=speaker_hash(header.speaker),
@@ -50,10 +50,10 @@ class Projection:
 
     def __init__(self, tx: WriteTx) -> None:
         self._tx = tx
-        self._pages: dict[pages.PageKey, Page] = {}
-        self._erased: dict[pages.PageKey, list[int]] = {}
+        self._pages: dict[segments.PageKey, Page] = {}
+        self._erased: dict[segments.PageKey, list[int]] = {}
 
-    def page(self, key: pages.PageKey) -> Page:
+    def page(self, key: segments.PageKey) -> Page:
         """Return the page as this transaction has it so far."""
         if key not in self._pages:
             self._pages[key] = self._tx.get(schema.PAGES, key) or Page(*key, 0, 0, 0, 0)
@@ -76,7 +76,7 @@ class Projection:
     def finish(self) -> None:
         """Erase what was forgotten, each segment once, and write the pages touched."""
         for key, born in self._erased.items():
-            self._pages[key] = pages.erase_rows(self._tx, self.page(key), born)
+            self._pages[key] = segments.erase_rows(self._tx, self.page(key), born)
         for page in self._pages.values():
             self._tx.put(schema.PAGES, page)
 

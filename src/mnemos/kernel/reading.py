@@ -84,7 +84,7 @@ class Reader:
         """
         versions = self._versions(id)
         for number, row in enumerate(versions, start=1):
-            cube = self._shown(id, row, number)
+            cube = self._shown(row, number)
             if cube is not None:
                 return cube
         raise self._missing(id)
@@ -93,7 +93,7 @@ class Reader:
         """Return every version of a cube recorded up to the view's moment, oldest first."""
         moment = self._moment()
         found = [
-            self._cube(id, row, number)
+            self._cube(row, number)
             for number, row in enumerate(self._versions(id), start=1)
             if row.born <= moment
         ]
@@ -132,7 +132,7 @@ class Reader:
         for row in self._candidates(first):
             if given == limit:
                 return
-            cube = self._shown(self._id(row.cube), row, None, expired=expired)
+            cube = self._shown(row, None, expired=expired)
             if cube is not None:
                 yield cube
                 given += 1
@@ -148,10 +148,11 @@ class Reader:
 
     def cube(self, born: int, cube: int) -> MemCube:
         """Return the version of a page row, by its birth and cube number."""
-        row = self._tx.get(schema.VERSIONS, (self._tenant, cube, self._view.branch, born))
-        if row is None:
-            raise StoreCorrupt(f"page row {born} has no version; run `mnemos verify`")
-        return self._cube(self._id(cube), row, None)
+        versions = self._tx.scan(schema.VERSIONS, (self._tenant, cube, self._view.branch))
+        for number, row in enumerate(versions, start=1):
+            if row.born == born:
+                return self._cube(row, number)
+        raise StoreCorrupt(f"page row {born} has no version; run `mnemos verify`")
 
     def _moment(self) -> int:
         return ALIVE - 1 if self._view.as_of is None else self._view.as_of
@@ -162,24 +163,16 @@ class Reader:
             raise self._missing(id)
         return found.cube
 
-    def _id(self, cube: int) -> str:
-        event = self._tx.get(schema.EVENTS, (self._tenant, cube))
-        if event is None:
-            raise StoreCorrupt(f"cube number {cube} has no event; run `mnemos verify`")
-        return event.cube
-
     def _versions(self, id: str) -> list[Version]:
         key = (self._tenant, self._number(id), self._view.branch)
         return list(self._tx.scan(schema.VERSIONS, key))
 
-    def _shown(
-        self, id: str, row: Version, number: int | None, *, expired: bool = False
-    ) -> MemCube | None:
+    def _shown(self, row: Version, number: int | None, *, expired: bool = False) -> MemCube | None:
         """Return the cube if the view shows this version of it."""
         view, moment = self._view, self._moment()
         if not (row.born <= moment < row.dead and State(row.state) in view.states):
             return None
-        cube = self._cube(id, row, number)
+        cube = self._cube(row, number)
         header = cube.header
         if not expired and header.expires_at is not None and header.expires_at <= view.now:
             return None
@@ -193,16 +186,17 @@ class Reader:
                 return None
         return cube
 
-    def _cube(self, id: str, row: Version, number: int | None) -> MemCube:
-        body = load_body(self._tx, self._blobs, self._tenant, row.content)
+    def _cube(self, row: Version, number: int | None) -> MemCube:
+        """Return one version of a cube; what is not known of it yet is looked up."""
         event = self._tx.get(schema.EVENTS, (self._tenant, row.born))
+        body = load_body(self._tx, self._blobs, self._tenant, row.content)
         if body is None or body.payload is None or event is None:
-            raise StoreCorrupt(f"memory {id} has lost its content; run `mnemos verify`")
+            raise StoreCorrupt(f"memory {row.cube} has lost its content; run `mnemos verify`")
         if number is None:
             key = (self._tenant, row.cube, row.branch)
             number = 1 + sum(1 for _ in self._tx.scan(schema.VERSIONS, key, stop=row.born))
         return MemCube(
-            id=id,
+            id=event.cube,
             scope=Scope(
                 tenant=self._tenant,
                 subject=self._view.scope.subject,

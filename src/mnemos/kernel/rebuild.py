@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnemos.kernel import pages, schema
+from mnemos.kernel import schema, segments
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.ports import Blobs, ReadTx, WriteTx
 from mnemos.kernel.projection import page_row
@@ -17,9 +17,9 @@ def rebuild_terms(tx: WriteTx, blobs: Blobs) -> None:
             tx.put(schema.TAIL, _fresh(tx, blobs, row))
         for first in sorted({part.segment for part in tx.scan(schema.SEGMENTS, key)}):
             parts = list(tx.scan(schema.SEGMENTS, (*key, first)))
-            fresh = {row.born: _fresh(tx, blobs, row) for row in pages.segment_rows(parts)}
+            fresh = {row.born: _fresh(tx, blobs, row) for row in segments.segment_rows(parts)}
             for part in parts:
-                tx.put(schema.SEGMENTS, pages.with_rows(part, pages.births_of(parts), fresh))
+                tx.put(schema.SEGMENTS, segments.with_rows(part, segments.births_of(parts), fresh))
         tx.put(schema.PAGES, page._replace(epoch=page.epoch + 1))
 
 

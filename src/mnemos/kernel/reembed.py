@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mnemos.kernel import pages, schema
+from mnemos.kernel import schema, segments
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Embedder, ReadTx, WriteTx
@@ -49,18 +49,18 @@ def _without_vector(tx: ReadTx, page: Page, space: int) -> Iterator[schema.TailR
     for part in tx.scan(schema.SEGMENTS, key):
         if part.encoding == f"f32:{space}":
             have.update(_filled(tx, key, part))
-    for row in pages.page_rows(tx, key):
+    for row in segments.page_rows(tx, key):
         if row.length and row.born not in have:
             yield row
 
 
-def _filled(tx: ReadTx, key: pages.PageKey, part: Segment) -> list[int]:
+def _filled(tx: ReadTx, key: segments.PageKey, part: Segment) -> list[int]:
     import numpy as np
 
     rows = tx.get(schema.SEGMENTS, (*key, part.segment, "rows"))
     assert rows is not None
     filled = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1).any(axis=1)
-    return pages.decode_columns(rows)[filled, 0].tolist()
+    return segments.decode_columns(rows)[filled, 0].tolist()
 
 
 def _heads(tx: ReadTx) -> tuple[schema.Head, ...]:
@@ -101,7 +101,7 @@ def _embed(
     vault: Vault,
     embedder: Embedder,
     space: Space,
-    key: pages.PageKey,
+    key: segments.PageKey,
     rows: list[schema.TailRow],
 ) -> int:
     texts: dict[int, str] = {}
@@ -120,12 +120,12 @@ def _embed(
         page = tx.get(schema.PAGES, key)
         if page is not None:
             alive = {born: data for born, data in made.items() if _there(tx, page, born)}
-            pages.put_vectors(tx, page, space.space, space.dim, alive)
+            segments.put_vectors(tx, page, space.space, space.dim, alive)
     return len(rows)
 
 
 def _there(tx: ReadTx, page: Page, born: int) -> bool:
-    return pages.row_at(tx, page, born) is not None
+    return segments.row_at(tx, page, born) is not None
 
 
 def _switch(vault: Vault, space: Space, heads: tuple[schema.Head, ...]) -> bool:

@@ -33,7 +33,10 @@ _UNSPACED = (
 )
 _PIECES = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:['’][^\W_{_UNSPACED}]+)*")
 _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
-_STRIPPED_MARKS = re.compile("[\u0300-\u036f\u064b-\u065f\u0670]")
+_STRIPPED_MARKS = re.compile(
+    "[\u0300-\u0305\u0307-\u036f\u064b-\u065f\u0670]|(?<!\u0438)\u0306"
+)
+"""Accents and Arabic vowel signs; the breve of Cyrillic й stays, it is a letter of its own."""
 
 _ALGORITHMS = (
     ("\u0041", "\u024f", "english"),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mnemos.errors import FormatTooNew, ModelMismatch
-from mnemos.kernel import blobs, keys, pages, schema, tokens
+from mnemos.kernel import blobs, keys, schema, segments, tokens
 from mnemos.kernel.commit import Commit, Outcome
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
@@ -132,7 +132,7 @@ class Vault:
                 commit = self._prepare(tx, self.store.blobs, item)
                 outcomes.append(commit.run(item.vectors))
                 for page in commit.touched():
-                    pages.seal_full(tx, page)
+                    segments.seal_full(tx, page)
             if any(outcome.forgotten for outcome in outcomes):
                 tx.put(schema.META, Meta("scrub", "pending"))
         for outcome in outcomes:

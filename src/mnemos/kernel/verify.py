@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mnemos.errors import StoreCorrupt
-from mnemos.kernel import journal, pages, schema
+from mnemos.kernel import journal, schema, segments
 from mnemos.kernel.blobs import load_payload, orphans
 from mnemos.kernel.canonical import Body, commitment, decode_content
 from mnemos.kernel.overlay import Overlay
@@ -166,7 +166,7 @@ def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
     known = {page[:3] for page in tx.scan(schema.PAGES, (tenant,))}
     known |= {page[:3] for page in rebuilt.scan(schema.PAGES, (tenant,)) if page.tail}
     for key in sorted(known):
-        _difference("pages", pages.page_rows(tx, key), pages.page_rows(rebuilt, key), report)
+        _difference("pages", segments.page_rows(tx, key), segments.page_rows(rebuilt, key), report)
         page = tx.get(schema.PAGES, key)
         tail = sum(1 for _ in tx.scan(schema.TAIL, key))
         if page is not None and page.tail != tail:
