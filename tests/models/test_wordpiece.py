@@ -5,6 +5,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,14 @@ def test_truncation_does_not_read_on() -> None:
     tokenizer.encode("hello " * 10 + "world", 5)
     assert tokenizer.count("hello") == 1
     assert "world" not in tokenizer._cache  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("unit", ["中国", "a", "é", '{"a":1}', "!", "カナ、"])
+def test_truncation_of_text_without_blanks_is_cheap(unit: str) -> None:
+    started = time.process_time()
+    assert len(WordPiece(TINY).encode(unit * 100_000, 256)) in (3, 256)
+    # About 0.05 s; splitting all of it would take more than 1 s.
+    assert time.process_time() - started < 0.5
 
 
 def test_a_limit_without_room_is_refused() -> None:

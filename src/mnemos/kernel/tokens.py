@@ -31,12 +31,20 @@ _UNSPACED = (
     "\uac00-\ud7af"  # Hangul
     "\U00020000-\U0003134f"  # Han, supplementary
 )
-_PIECES = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+(?:['’][^\W_{_UNSPACED}]+)*")
+_JOINED_MARKS = "\u0900-\u0963\u0966-\u0dff\u0f18-\u0fbc"
+"""Indic scripts and Tibetan write vowels as marks, which are part of the word."""
+
+_WORD = rf"(?:[^\W_{_UNSPACED}]|[{_JOINED_MARKS}])"
+_PIECES = re.compile(rf"[{_UNSPACED}]+|{_WORD}+(?:['’]{_WORD}+)*")
 _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 _STRIPPED_MARKS = re.compile(
-    "[\u0300-\u0305\u0307-\u036f\u064b-\u065f\u0670]|(?<!\u0438)\u0306"
+    "[\u0300-\u0305\u0307-\u036f"  # accents
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew points
+    "\u064b-\u065f\u0670]"  # Arabic vowel signs
+    "|(?<!\u0438)\u0306"  # the breve, but for Cyrillic й, a letter of its own
 )
-"""Accents and Arabic vowel signs; the breve of Cyrillic й stays, it is a letter of its own."""
+_ELISION = re.compile(r"(?:l|d|c|j|m|n|s|t|qu|dell|all|nell|sull|dall|un)'(?=\w{2})")
+"""Articles and pronouns that French and Italian join to a word: they would hide it."""
 
 _ALGORITHMS = (
     ("\u0041", "\u024f", "english"),
@@ -121,9 +129,15 @@ def terms(text: str) -> list[str]:
     >>> terms("Ana's boats were painted")
     ['ana', 'boat', 'were', 'paint']
     """
-    return [
-        _stem(word.replace("’", "'").removesuffix("'s").replace("'", "")) for word in words(text)
-    ]
+    return [_stem(_bare(word)) for word in words(text)]
+
+
+def _bare(word: str) -> str:
+    """Return a word without elided article, possessive and apostrophes."""
+    if "'" not in word and "’" not in word:
+        return word
+    plain = word.replace("’", "'")
+    return _ELISION.sub("", plain, count=1).removesuffix("'s").replace("'", "")
 
 
 def query_terms(text: str) -> list[str]:

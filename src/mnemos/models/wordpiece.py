@@ -1,11 +1,12 @@
 """BERT's uncased WordPiece tokenizer in pure Python.
 
-Gives the ids of the reference implementation (the ``tokenizers`` package) for every text, at a
-fifth of its time for running prose, thanks to a cache of words already split.
+Gives the ids of the reference implementation (the ``tokenizers`` package) for every text, in a
+quarter to half of its time for running prose, thanks to a cache of words already split.
 
 Steps: split at white space and around ideographs, drop control characters, decompose (NFD) and
-drop combining marks, lower-case each character by itself, split around punctuation, then take from each word the longest piece the vocabulary has, again and again
-(`Devlin et al. 2019 <https://arxiv.org/abs/1810.04805>`_; `Wu et al. 2016
+drop combining marks, lower-case each character by itself, split around punctuation, then take
+from each word the longest piece the vocabulary has, again and again (`Devlin et al. 2019
+<https://arxiv.org/abs/1810.04805>`_; `Wu et al. 2016
 <https://arxiv.org/abs/1609.08144>`_, section 4.1).
 
 Deliberate differences

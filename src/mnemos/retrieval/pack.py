@@ -64,12 +64,18 @@ def _words(cube: MemCube) -> str:
 
 def _line(cube: MemCube, label: str) -> _Line:
     moment = cube.header.happened_at or cube.recorded_at
-    speaker = f"{cube.header.speaker or cube.header.role or ''}: ".lstrip(": ")
+    speaker = " ".join(f"{cube.header.speaker or cube.header.role or ''}: ".split()).lstrip(": ")
+    speaker = f"{speaker} " if speaker else ""
     said = _words(cube)
     if cube.header.origin not in TRUSTED:
-        inner = said.replace("<", "‹").replace(">", "›")
+        speaker, inner = _unmarked(speaker), _unmarked(said)
         said = f'<quoted origin="{cube.header.origin}">{inner}</quoted>'
     return _Line(moment.timestamp(), _heading(cube), f"{speaker}{said} [{label}]", cube)
+
+
+def _unmarked(text: str) -> str:
+    """Return text that can neither close nor open a quotation."""
+    return text.replace("<", "‹").replace(">", "›")
 
 
 def _layout(standing: Sequence[_Line], evidence: Iterable[_Line]) -> str:
@@ -91,7 +97,7 @@ def _layout(standing: Sequence[_Line], evidence: Iterable[_Line]) -> str:
 
 def _distinct(cubes: Iterable[MemCube], seen: set[str]) -> Iterable[MemCube]:
     for cube in cubes:
-        key = fold(cube.text).strip()
+        key = fold(f"{cube.text} {cube.header.caption or ''}").strip()
         if key and key not in seen:
             seen.add(key)
             yield cube

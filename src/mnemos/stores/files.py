@@ -76,32 +76,51 @@ class FileBlobs:
     def __init__(self, folder: Path, faults: Faults) -> None:
         self._folder = folder
         self._faults = faults
+        self._named = False
 
     def put(self, name: str, data: bytes) -> None:
         """Store ``data`` durably under ``name``."""
-        if not self._folder.is_dir():
-            self._folder.mkdir(exist_ok=True)
-            sync_folder(self._folder.parent, self._faults)
+        if not self._named:
+            self._make_folder()
         write_durably(self._folder / name, data, self._faults)
+
+    def _make_folder(self) -> None:
+        """Make the folder durable; one that is there may come from a process that died before."""
+        try:
+            if not self._folder.is_dir():
+                self._faults.reach("mkdir")
+                self._folder.mkdir(exist_ok=True)
+            sync_folder(self._folder.parent, self._faults)
+        except OSError as error:
+            raise translate(error, self._folder) from error
+        self._named = True
 
     def get(self, name: str) -> bytes | None:
         """Return what was stored under ``name``."""
-        path = self._folder / name
-        return path.read_bytes() if path.is_file() else None
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read blob {name}: {error.strerror}") from error
 
     def delete(self, name: str) -> None:
         """Remove ``name`` if it is there, its bytes overwritten first."""
         path = self._folder / name
-        if not path.is_file():
-            return
-        self._faults.reach("blob")
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        self._faults.reach("unlink")
-        path.unlink()
-        sync_folder(self._folder, self._faults)
+        try:
+            with path.open("r+b") as file:
+                self._faults.reach("blob")
+                file.write(bytes(path.stat().st_size))
+                file.flush()
+                self._faults.reach("fsync")
+                os.fsync(file.fileno())
+            self._faults.reach("unlink")
+            path.unlink(missing_ok=True)
+            sync_folder(self._folder, self._faults)
+        except FileNotFoundError:
+            return  # another process swept it
+        except OSError as error:
+            raise translate(error, path) from error
 
     def names(self) -> list[str]:
         """List what is stored, sorted; files half written by a dead process are among them."""

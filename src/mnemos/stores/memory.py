@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mnemos.errors import StoreClosed
+from mnemos.errors import StoreClosed, StoreError
 from mnemos.kernel.overlay import Overlay, in_range, order_of
 from mnemos.kernel.ports import Blobs, Key, ReadTx, Row, Table, WriteTx
 from mnemos.kernel.schema import TABLES
@@ -120,6 +120,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._blobs = MemoryBlobs()
         self._closed = False
+        self._depth = 0
 
     @property
     def blobs(self) -> Blobs:
@@ -148,15 +149,13 @@ class MemoryStore:
     @contextmanager
     def read(self) -> Generator[ReadTx, None, None]:
         """Open a snapshot."""
-        with self._lock:
-            self._check_open()
+        with self._turn():
             yield self
 
     @contextmanager
     def write(self) -> Generator[WriteTx, None, None]:
         """Take the lock; leaving normally applies the writes, leaving by exception drops them."""
-        with self._lock:
-            self._check_open()
+        with self._turn(writing=True):
             overlay = Overlay(self)
             yield overlay
             for name, changes in overlay.changes.items():
@@ -189,6 +188,15 @@ class MemoryStore:
         """Release everything."""
         self._closed = True
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosed("this store was closed; open a new one")
+    @contextmanager
+    def _turn(self, *, writing: bool = False) -> Generator[None, None, None]:
+        with self._lock:
+            if self._closed:
+                raise StoreClosed("this store was closed; open a new one")
+            if writing and self._depth:
+                raise StoreError("a write cannot start inside another transaction of its thread")
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from mnemos.errors import (
 )
 from mnemos.kernel.ports import Blobs, Faults, Key, ReadTx, Row, Table, WriteTx
 from mnemos.kernel.schema import FORMAT, TABLES
+from mnemos.stores import forks
 from mnemos.stores.files import FileBlobs, NoFaults, network_filesystem
 
 APPLICATION_ID = 0x4D4E454D
@@ -43,15 +44,19 @@ MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 
 _SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
 
+_FULL = "the disk or a size limit is full; free some room and retry"
 _BY_NAME = {
     "SQLITE_BUSY": (StoreBusy, "another process holds the lock; retry, or raise the time-out"),
     "SQLITE_LOCKED": (StoreBusy, "another connection holds the lock; retry"),
     "SQLITE_FULL": (StoreFull, "free some room and retry; nothing was written"),
-    "SQLITE_IOERR_WRITE": (StoreFull, "the disk or a size limit is full; free some room and retry"),
+    "SQLITE_PROTOCOL": (StoreBusy, "too many others open the file at once; retry"),
+    "SQLITE_IOERR_SHMSIZE": (StoreFull, _FULL),
+    "SQLITE_IOERR_WRITE": (StoreFull, _FULL),
     "SQLITE_READONLY": (StoreReadOnly, "check the permissions of the file and its folder"),
     "SQLITE_CANTOPEN": (StoreReadOnly, "check that the folder exists and can be written"),
     "SQLITE_PERM": (StoreReadOnly, "check the permissions of the file and its folder"),
     "SQLITE_NOTADB": (StoreCorrupt, "this is not a Mnemos vault; give another path"),
+    "SQLITE_IOERR_SHORT_READ": (StoreCorrupt, "the file was cut; restore a backup"),
     "SQLITE_CORRUPT": (StoreCorrupt, "restore a backup; `mnemos verify` says what is damaged"),
 }
 
@@ -59,6 +64,10 @@ _BY_NAME = {
 def translate(error: sqlite3.Error, path: str) -> StoreError:
     """Return the typed error for SQLite's refusal, which stays as its cause."""
     name = getattr(error, "sqlite_errorname", None) or "SQLITE_ERROR"
+    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
+        return StoreClosed(f"{path} was closed; open a new handle")
+    if "decode to UTF-8" in str(error):
+        name = "SQLITE_CORRUPT"
     for known, (kind, way_out) in _BY_NAME.items():
         if name == known or name.startswith(f"{known}_"):
             return kind(f"{Path(path).name}: {error}: {way_out}")
@@ -105,12 +114,24 @@ def create_statements() -> Iterator[str]:
 
 
 class _Connection:
-    """One thread's connection, with the transaction it is in."""
+    """One thread's connection, with the transactions it is in."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
+        self.pid = os.getpid()
         self.depth = 0
-        self.writing = False
+        self.closed = False
+
+    def close(self) -> None:
+        """Close it, unless a fork brought it here."""
+        self.closed = True
+        if self.pid == os.getpid():
+            with suppress(sqlite3.Error):
+                self.raw.close()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.close()
 
 
 class _Tx:
@@ -126,8 +147,7 @@ class _Tx:
         sql = _select(
             table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False
         )
-        found = self._run(sql, (*key, 1)).fetchone()
-        return None if found is None else table.row._make(found)
+        return next(self._rows(table, self._run(sql, (*key, 1))), None)
 
     def scan(
         self,
@@ -147,7 +167,15 @@ class _Tx:
         )
         limits = [bound for bound in (start, stop) if bound is not None]
         found = self._run(sql, (*prefix, *limits, -1 if limit is None else limit))
-        return map(table.row._make, found)
+        return self._rows(table, found)
+
+    def _rows(self, table: Table[Row], cursor: sqlite3.Cursor) -> Iterator[Row]:
+        """Fetch; a damaged page may show itself at any row."""
+        try:
+            for found in cursor:
+                yield table.row._make(found)
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
 
     def insert(self, table: Table[Row], rows: Iterable[Row]) -> None:
         """Add rows whose primary keys are new."""
@@ -213,14 +241,14 @@ class SQLiteStore:
         max_bytes: int | None = None,
         connect: Callable[..., Any] = sqlite3.connect,
     ) -> None:
-        self._path = str(path)
+        self._path = os.path.realpath(path)  # the same file whatever the working folder becomes
         self._faults = faults or NoFaults()
         self._timeout = timeout
         self._max_bytes = max_bytes
         self._connect = connect
         self._blobs = FileBlobs(Path(f"{self._path}.blobs"), self._faults)
         self._closed = False
-        self._inherited: list[Any] = []
+        self._barred = forks.is_barred(Path(self._path))
         self._reset()
         kind = network_filesystem(Path(self._path).parent)
         if kind is not None:
@@ -228,12 +256,19 @@ class SQLiteStore:
                 f"{self._path} lies on a network file system ({kind}), whose locks SQLite cannot "
                 "rely on; put the vault on a local disk"
             )
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+        forks.register(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._local = threading.local()
         self._turn = threading.Lock()
+        self._gate = forks.Gate()
+        self._list = threading.Lock()
         self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     @property
@@ -244,56 +279,70 @@ class SQLiteStore:
     @contextmanager
     def read(self) -> Generator[ReadTx, None, None]:
         """Open a snapshot; inside a transaction of the same thread, share it."""
-        connection = self._connection()
-        if connection.depth == 0:
-            self._run(connection, "BEGIN")
-        connection.depth += 1
-        try:
-            yield _Tx(connection.raw, self._faults, self._path)
-        finally:
-            connection.depth -= 1
+        with self._using() as connection:
             if connection.depth == 0:
-                self._end(connection)
+                self._run(connection, "BEGIN")
+            connection.depth += 1
+            try:
+                yield _Tx(connection.raw, self._faults, self._path)
+            finally:
+                connection.depth -= 1
+                if connection.depth == 0:
+                    self._end(connection)
 
     @contextmanager
     def write(self) -> Generator[WriteTx, None, None]:
         """Take the write lock; leaving normally commits durably, leaving by exception undoes."""
-        connection = self._connection()
-        if connection.depth:
-            raise StoreError("a write cannot start inside another transaction of its thread")
-        with self._turn:
-            self._run(connection, "BEGIN IMMEDIATE")
-            connection.depth = 1
-            try:
-                yield _Tx(connection.raw, self._faults, self._path)
-                self._faults.reach("commit")
-                self._run(connection, "COMMIT")
-            finally:
-                connection.depth = 0
-                self._end(connection)
+        with self._using() as connection:
+            if connection.depth:
+                raise StoreError("a write cannot start inside another transaction of its thread")
+            with self._turn:
+                self._run(connection, "BEGIN IMMEDIATE")
+                connection.depth = 1
+                try:
+                    yield _Tx(connection.raw, self._faults, self._path)
+                    self._own(connection)
+                    self._faults.reach("commit")
+                    self._run(connection, "COMMIT")
+                finally:
+                    connection.depth = 0
+                    self._end(connection)
 
     def scrub(self) -> str:
         """Fold the log into the file and cut it to nothing; say who prevents it."""
         self._faults.reach("checkpoint")
-        connection = self._connection()
-        self._run(connection, f"PRAGMA busy_timeout={SCRUB_PATIENCE_MS}")
-        busy, _, _ = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._run(connection, f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
+        with self._using() as connection:
+            self._run(connection, f"PRAGMA busy_timeout={SCRUB_PATIENCE_MS}")
+            try:
+                found = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except StoreBusy:
+                found = (1,)
+            finally:
+                self._run(connection, f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
         return (
-            "another reader still uses the log; it is cut when that reader is done" if busy else ""
+            "another reader still uses the log; it is cut when that reader is done"
+            if found[0]
+            else ""
         )
 
     def check(self) -> list[str]:
         """Return what SQLite finds wrong with the file."""
-        found = self._run(self._connection(), "PRAGMA integrity_check(20)").fetchall()
+        with self._using() as connection:
+            try:
+                found = self._run(connection, "PRAGMA integrity_check(20)").fetchall()
+            except sqlite3.Error as error:
+                raise translate(error, self._path) from error
         return [] if found == [("ok",)] else [str(row[0]) for row in found]
 
     def size(self) -> int:
         """Return the bytes of the file, its log and its blobs."""
-        files = [Path(self._path + suffix) for suffix in ("", "-wal")]
-        folder = Path(f"{self._path}.blobs")
-        files.extend(folder / name for name in self._blobs.names())
-        return sum(file.stat().st_size for file in files if file.exists())
+        files = [self._path, f"{self._path}-wal"]
+        files.extend(str(Path(f"{self._path}.blobs", name)) for name in self._blobs.names())
+        total = 0
+        for file in files:
+            with suppress(FileNotFoundError):
+                total += os.stat(file).st_size
+        return total
 
     def describe(self) -> dict[str, str]:
         """Return what a person would want to know."""
@@ -306,28 +355,80 @@ class SQLiteStore:
     def close(self) -> None:
         """Close every connection of this process."""
         self._closed = True
+        with self._list:
+            found = list(self._open)
+        for connection in found:
+            connection.close()
+
+    def rest(self) -> None:
+        """Finish what is under way and close the connections: the process is about to fork."""
+        own: _Connection | None = getattr(self._local, "connection", None)
+        inside = own is not None and own.depth > 0
+        if not self._gate.shut(self._timeout, own=int(inside)):
+            return  # a transaction that does not end keeps its connection, and bars the child
+        with self._list:
+            found = list(self._open)
+        for connection in found:
+            if not (inside and connection is own):
+                connection.close()
+
+    def wake(self) -> None:
+        """Go on after a fork, in the parent."""
+        self._gate.open()
+
+    def wake_in_child(self) -> None:
+        """Go on after a fork, in the child, which keeps off a file whose connections it inherited."""
+        found = [connection for connection in list(self._open) if not connection.closed]
+        self._reset()
+        if found and not self._closed:
+            self._barred = True
+            forks.bar(Path(self._path), [item for one in found for item in (one, one.raw)])
+
+    def _own(self, connection: _Connection) -> None:
+        if connection.pid != os.getpid():
+            raise StoreError(
+                f"this process was forked inside a transaction on {self._path}; only the parent "
+                "can end it"
+            )
+
+    @contextmanager
+    def _using(self) -> Generator[_Connection, None, None]:
+        """Yield this thread's connection, opening one where there is none."""
+        if self._closed:
+            raise StoreClosed(f"{self._path} was closed; open a new handle")
         if self._pid != os.getpid():
+            self.wake_in_child()
+        if self._barred:
+            raise StoreError(
+                f"this process was forked while {self._path} was inside a transaction, and cannot "
+                "use it: fork outside of transactions, or open the vault after the fork"
+            )
+        found: _Connection | None = getattr(self._local, "connection", None)
+        if found is not None and found.depth:
+            yield found
             return
-        for connection in list(self._open):
-            connection.raw.close()
+        gate = self._gate
+        gate.enter()
+        try:
+            found = getattr(self._local, "connection", None)
+            yield found if found is not None and not found.closed else self._new_connection()
+        finally:
+            gate.leave()
 
     def _prepare(self) -> None:
-        connection = self._connection()
-        version, application = self._stamp(connection)
+        with self._using() as connection:
+            version, application = self._stamp(connection)
         if application != APPLICATION_ID or version != FORMAT:
-            with self.write() as tx:
+            with self.write() as tx, self._using() as connection:
                 self._lift(tx, connection)
 
     def _stamp(self, connection: _Connection) -> tuple[int, int]:
-        version = self._run(connection, "PRAGMA user_version").fetchone()[0]
-        return version, self._run(connection, "PRAGMA application_id").fetchone()[0]
+        version = self._one(connection, "PRAGMA user_version")
+        return version, self._one(connection, "PRAGMA application_id")
 
     def _lift(self, tx: Any, connection: _Connection) -> None:
         """Make an empty vault, or bring an older format up to date, under the write lock."""
         version, application = self._stamp(connection)
-        tables = self._run(connection, "SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if application != APPLICATION_ID and tables:
-            raise StoreCorrupt(f"{self._path} is a database of another program; give another path")
         if version > FORMAT:
             raise FormatTooNew(
                 f"{self._path} has format {version}, this Mnemos reads up to {FORMAT}; "
@@ -342,23 +443,6 @@ class SQLiteStore:
                 MIGRATIONS[step](tx)
         tx.change(f"PRAGMA user_version={FORMAT}")
 
-    def _connection(self) -> _Connection:
-        """Return this thread's connection, opening one where there is none, or after a fork.
-
-        A child must not close what its parent opened: closing drops the parent's locks.
-        """
-        if self._closed:
-            raise StoreClosed(f"{self._path} was closed; open a new handle")
-        if self._pid != os.getpid():
-            self._inherited.append((self._open, self._local))
-            self._reset()
-        found: _Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self._new_connection()
-            self._local.connection = found
-            self._open.add(found)
-        return found
-
     def _new_connection(self) -> _Connection:
         try:
             raw = self._connect(
@@ -371,35 +455,63 @@ class SQLiteStore:
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
         connection = _Connection(raw)
-        settings = [
-            "PRAGMA page_size=8192",
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._local.connection = connection
+        with self._list:
+            self._open.add(connection)
+        return connection
+
+    def _set_up(self, connection: _Connection) -> None:
+        self._switch_to_wal(connection)
+        for setting in (
             "PRAGMA secure_delete=ON",
             "PRAGMA synchronous=FULL",
             "PRAGMA temp_store=MEMORY",
             "PRAGMA cache_size=-16384",
-        ]
-        self._switch_to_wal(connection, settings[0])
-        for setting in settings[1:]:
+        ):
             self._run(connection, setting)
         if self._max_bytes is not None:
-            size = self._run(connection, "PRAGMA page_size").fetchone()[0]
+            size = self._one(connection, "PRAGMA page_size")
             self._run(connection, f"PRAGMA max_page_count={max(self._max_bytes // size, 1)}")
-        return connection
 
-    def _switch_to_wal(self, connection: _Connection, page_size: str) -> None:
-        """Put a new file into WAL mode; SQLite does not wait for others here, so we do."""
+    def _switch_to_wal(self, connection: _Connection) -> None:
+        """Put a new file into WAL mode; SQLite does not wait for others here, so we do.
+
+        The file of another program is left as it is.
+        """
         patience = self._timeout
         while True:
             try:
-                self._run(connection, page_size)
-                self._run(connection, "PRAGMA journal_mode=WAL")
+                if self._is_foreign(connection):
+                    raise StoreCorrupt(
+                        f"{self._path} is a database of another program; give another path"
+                    )
+                if self._one(connection, "PRAGMA journal_mode") == "wal":
+                    return
+                self._run(connection, "PRAGMA page_size=8192")
+                self._faults.reach("sql")
+                mode = self._one(connection, "PRAGMA journal_mode=WAL")
             except StoreBusy:
                 if patience <= 0:
                     raise
                 time.sleep(0.01)
                 patience -= 0.01
             else:
+                if mode != "wal":
+                    raise StoreError(
+                        f"{self._path} cannot be used in WAL mode (it stays in {mode!r}); put the "
+                        "vault on a local disk that can be written"
+                    )
                 return
+
+    def _is_foreign(self, connection: _Connection) -> bool:
+        if self._one(connection, "PRAGMA application_id") == APPLICATION_ID:
+            return False
+        return self._one(connection, "SELECT count(*) FROM sqlite_master") > 0
 
     def _run(self, connection: _Connection, sql: str) -> Any:
         try:
@@ -407,6 +519,11 @@ class SQLiteStore:
         except sqlite3.Error as error:
             raise translate(error, self._path) from error
 
+    def _one(self, connection: _Connection, sql: str) -> Any:
+        return self._run(connection, sql).fetchone()[0]
+
     def _end(self, connection: _Connection) -> None:
-        if not self._closed and connection.raw.in_transaction:
+        if connection.pid != os.getpid() or connection.closed:
+            return
+        if connection.raw.in_transaction:
             self._run(connection, "ROLLBACK")

@@ -73,7 +73,8 @@ def load(data: Path | None) -> TaskData:
     samples = _samples(path)
     dialogues: list[Dialogue] = []
     for conversation, sample in zip(read, samples, strict=True):
-        rows = normalized.get(conversation.name, sample.get("qa", ()))
+        own: list[Mapping[str, Any]] = sample.get("qa") or []
+        rows = normalized.get(conversation.name, own)
         questions = tuple(_questions(conversation, rows))
         dialogues.append(
             Dialogue(name=conversation.name, drafts=conversation.drafts, questions=questions)
