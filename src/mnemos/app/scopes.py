@@ -15,6 +15,9 @@ from mnemos.types import Kind, Scope
 
 Port = TypeVar("Port")
 
+MOST_LEVELS = 64
+"""Nesting of metadata that is read back wherever the reader stands on its own stack."""
+
 
 def read_port(name: str, value: Port, *members: str) -> Port:
     """Return a port as given, or None.
@@ -208,7 +211,17 @@ def read_metadata(value: object) -> dict[str, Any] | None:
         raise InvalidInput(
             f"metadata={shown(cast('object', value))} is not allowed; give a dict of string keys and JSON values"
         )
-    try:
-        return json.loads(encode_json(given))
-    except RecursionError as error:
-        raise InvalidInput("metadata is nested too deep to be stored; make it flatter") from error
+    level: list[object] = [given]
+    for _ in range(MOST_LEVELS):
+        level = [inner for item in level for inner in _inside(item)]
+    if level:
+        raise InvalidInput(
+            f"metadata is nested deeper than the {MOST_LEVELS} levels allowed; give a flatter dict"
+        )
+    return json.loads(encode_json(given))
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[object, object]", value).values()
+    return cast("Iterable[object]", value) if isinstance(value, (list, tuple)) else ()

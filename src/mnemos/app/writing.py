@@ -12,10 +12,11 @@ from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Any, cast
 
+from mnemos.app.config import EmbedderSource
 from mnemos.errors import InvalidInput, ModelError
 from mnemos.kernel.keys import index_text
-from mnemos.kernel.ports import Embedder
 from mnemos.kernel.vault import Staged, Vault
+from mnemos.memories.conversation_files import Conversation
 from mnemos.memories.input_values import shown
 from mnemos.memories.readers import read_messages
 from mnemos.types import Add, Change, Changes, Draft, Header, Kind, MemCube, Scope, Update
@@ -95,6 +96,30 @@ def carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) -> 
     return replace(before.header, mentions=draft.header.mentions, metadata=kept)
 
 
+def told_apart(conversation: Conversation, together: int) -> tuple[Draft, ...]:
+    """Return a conversation's drafts, under names of its own where a file holds several.
+
+    Files number the turns and sessions of each conversation from the start.
+    """
+    if together == 1:
+        return conversation.drafts
+    return tuple(
+        replace(
+            draft,
+            header=replace(
+                draft.header,
+                run_id=_prefixed(conversation.name, draft.header.run_id),
+                external_id=_prefixed(conversation.name, draft.header.external_id),
+            ),
+        )
+        for draft in conversation.drafts
+    )
+
+
+def _prefixed(name: str, value: str | None) -> str | None:
+    return None if value is None else f"{name}/{value}"
+
+
 def read_batches(drafts: object) -> Iterator[list[Draft]]:
     """Yield drafts in batches, each checked before it is handed on.
 
@@ -140,9 +165,11 @@ def _words(change: Change) -> str:
 
 
 def stage(
-    vault: Vault, embedder: Embedder | None, scope: Scope, changes: Sequence[Change]
+    vault: Vault, source: EmbedderSource, scope: Scope, changes: Sequence[Change]
 ) -> tuple[Staged, str]:
     """Return changes with their vectors, and how they are findable: ``full``, ``lexical``, ``none``.
+
+    What is stored already under the same external id is not embedded again.
 
     Raises
     ------
@@ -153,9 +180,12 @@ def stage(
     texts = {place: text for place, change in enumerate(changes) if (text := _words(change))}
     if not texts:
         return Staged(value), "none"
+    embedder = source.get()
     if embedder is None:
         return Staged(value), "lexical"
     space = vault.use(embedder)
+    for place in vault.duplicates(value):
+        texts.pop(place, None)
     try:
         rows = embedder.embed(list(texts.values()))
     except ModelError:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from mnemos.errors import InvalidInput, StoreCorrupt
 from mnemos.kernel.schema import Event
@@ -66,19 +66,33 @@ def encode_json(value: object) -> bytes:
         If the value holds what JSON cannot say (NaN, a set, a lone surrogate …).
     """
     try:
-        return json.dumps(
+        text = json.dumps(
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        ).encode()
+        )
+        _check_keys(value)
+        return text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"a lone surrogate at position {error.start} cannot be stored; repair the text with "
             'text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
             f"cannot be stored as JSON: {error}; allowed are strings, finite numbers, booleans, "
             "None, lists and dicts with string keys"
         ) from error
+
+
+def _check_keys(value: object) -> None:
+    """Refuse the keys that ``json`` would turn into text without a word."""
+    if isinstance(value, dict):
+        for key, item in cast("dict[object, object]", value).items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is no string")
+            _check_keys(item)
+    elif isinstance(value, list | tuple):
+        for item in cast("list[object]", value):
+            _check_keys(item)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mnemos.errors import Conflict, NotFound, Protected
+from mnemos.errors import Conflict, InvalidInput, NotFound, Protected
 from mnemos.kernel import lifecycle, schema, segments
 from mnemos.kernel.blobs import load_body
-from mnemos.kernel.canonical import Body, decode_content, encode_header
+from mnemos.kernel.canonical import Body, decode_content, encode_header, encode_json
 from mnemos.kernel.journal import Journal, ensure_subject, find_subject
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
 from mnemos.kernel.projection import Projection, live_version
@@ -58,6 +58,22 @@ def find(tx: ReadTx, tenant: str, id: str) -> Id:
             "`get_all` lists what there is"
         )
     return found
+
+
+def find_external(tx: ReadTx, scope: Scope, external_id: str | None) -> Id | None:
+    """Return the cube a caller's own id names in a scope."""
+    subject = find_subject(tx, scope.tenant, scope.subject)
+    if subject is None or external_id is None:
+        return None
+    row = tx.get(schema.EXTERNALS, (scope.tenant, subject, external_id))
+    return find(tx, scope.tenant, row.id) if row else None
+
+
+def stored_twin(tx: ReadTx, blobs: Blobs, scope: Scope, change: Add) -> bool:
+    """Return whether an addition says what is stored already under its external id."""
+    found = find_external(tx, scope, change.draft.header.external_id)
+    live = live_version(tx, scope.tenant, found.cube, MAIN) if found else None
+    return live is not None and _same(load_body(tx, blobs, scope.tenant, live.content), change)
 
 
 class Commit:
@@ -144,7 +160,7 @@ class Commit:
         lifecycle.check_first(change.draft.state)
         existing = self._external(change.draft.header)
         if existing is not None:
-            if _same(self._live_body(existing), change):
+            if stored_twin(self._tx, self._blobs, self._changes.scope, change):
                 self._outcome.ids.append(existing.id)
                 self._outcome.duplicates += 1
             elif change.replace:
@@ -156,20 +172,17 @@ class Commit:
                     "its new version"
                 )
             return
-        for source in change.draft.header.derived_from:
-            find(self._tx, self._tenant, source)
+        self._check_sources(change.draft.header)
         subject = ensure_subject(self._tx, self._tenant, self._changes.scope.subject)
         self._write("add", change.id, subject, change.draft, vector)
         self._outcome.ids.append(change.id)
 
+    def _check_sources(self, header: Header) -> None:
+        for source in header.derived_from:
+            find(self._tx, self._tenant, source)
+
     def _external(self, header: Header) -> Id | None:
-        if header.external_id is None:
-            return None
-        subject = find_subject(self._tx, self._tenant, self._changes.scope.subject)
-        if subject is None:
-            return None
-        row = self._tx.get(schema.EXTERNALS, (self._tenant, subject, header.external_id))
-        return find(self._tx, self._tenant, row.id) if row else None
+        return find_external(self._tx, self._changes.scope, header.external_id)
 
     def _live(self, found: Id) -> Version:
         live = live_version(self._tx, self._tenant, found.cube, MAIN)
@@ -201,7 +214,14 @@ class Commit:
         if body is not None and body.header.frozen:
             raise Protected(f"memory {id} is frozen; add a new one, or forget this one")
         if draft.state.value != live.state:
-            lifecycle.check_transition(State(live.state), draft.state)
+            _check_step(live, draft.state)
+        self._check_sources(draft.header)
+        existing = self._external(draft.header)
+        if existing is not None and existing.id != id:
+            raise Conflict(
+                f"external_id {draft.header.external_id!r} is taken by memory {existing.id}; "
+                "give another one, or update that memory"
+            )
         self._write("update", id, found.subject, draft, vector)
         self._outcome.ids.append(id)
 
@@ -226,7 +246,7 @@ class Commit:
     def _transition(self, change: Transition) -> None:
         found = self._own(change.id)
         live = self._live(found)
-        lifecycle.check_transition(State(live.state), change.state)
+        _check_step(live, change.state)
         written = self._journal.append(
             "state",
             cube=change.id,
@@ -255,7 +275,7 @@ class Commit:
         self._own(change.id)
         doomed = self._with_derived(change.id)
         headers = {id: self._headers(id) for id in doomed}
-        held = [id for id, found in headers.items() if any(header.hold for header in found)]
+        held = [id for id in doomed if self._held(id)]
         if held:
             raise Protected(
                 f"memory {held[0]} is under a legal hold; lift the hold before forgetting "
@@ -275,6 +295,11 @@ class Commit:
                 if row.derived not in doomed
             )
         return [item for item in doomed if self._tx.get(schema.IDS, (self._tenant, item))]
+
+    def _held(self, id: str) -> bool:
+        live = self._live(find(self._tx, self._tenant, id))
+        row = self._tx.get(schema.CONTENTS, (self._tenant, live.content))
+        return row is not None and decode_content(row.body).header.hold
 
     def _contents(self, id: str) -> list[schema.Content]:
         found = find(self._tx, self._tenant, id)
@@ -310,6 +335,13 @@ class Commit:
         self._outcome.forgotten.append(id)
 
 
+def _check_step(live: Version, after: State) -> None:
+    """Pass if the life cycle leads there; forgetting is more than a step, it erases."""
+    if after is State.FORGOTTEN:
+        raise InvalidInput("a state of 'forgotten' cannot be given; use forget, which erases")
+    lifecycle.check_transition(State(live.state), after)
+
+
 def _same(body: Body | None, change: Add) -> bool:
     """Return whether an addition says what is stored already."""
     if body is None or body.payload != change.draft.payload:
@@ -319,4 +351,4 @@ def _same(body: Body | None, change: Add) -> bool:
         for name in ("happened_at", "mentions"):
             stored.pop(name, None)
             given.pop(name, None)
-    return stored == given
+    return encode_json(stored) == encode_json(given)

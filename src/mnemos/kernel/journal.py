@@ -154,8 +154,13 @@ def ensure_subject(tx: WriteTx, tenant: str, name: str) -> int:
 
 
 def tenants(tx: ReadTx) -> list[str]:
-    """Return the tenants that have a journal."""
-    return [head.tenant for head in tx.scan(schema.HEADS, ())]
+    """Return the tenants that have a journal, those whose head is lost included."""
+    found = {head.tenant for head in tx.scan(schema.HEADS, ())}
+    event = next(tx.scan(schema.EVENTS, (), limit=1), None)
+    while event is not None:
+        found.add(event.tenant)
+        event = next(tx.scan(schema.EVENTS, (), start=f"{event.tenant}\0", limit=1), None)
+    return sorted(found)
 
 
 def walk(tx: ReadTx, tenant: str) -> Iterator[tuple[Event, bool]]:

@@ -28,7 +28,7 @@ from mnemos.kernel.segments import (
     segment_vectors,
     tail_columns,
 )
-from mnemos.kernel.tokens import name_hash
+from mnemos.kernel.tokens import term_hash
 from mnemos.types import View
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class PageArrays:
         if view.kinds is not None:
             mask &= np.isin(self.column("kind"), [KINDS.index(kind) for kind in view.kinds])
         if view.scope.run_id is not None:
-            mask &= self.column("session") == name_hash(view.scope.run_id)
+            mask &= self.column("session") == term_hash(view.scope.run_id)
         if view.scope.agent_id is not None:
-            mask &= self.column("agent") == name_hash(view.scope.agent_id)
+            mask &= self.column("agent") == term_hash(view.scope.agent_id)
         return mask
 
 

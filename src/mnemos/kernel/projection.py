@@ -6,14 +6,15 @@ journal, so derived tables can always be compared with, or made again from, what
 
 from __future__ import annotations
 
+from mnemos.errors import StoreCorrupt
 from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import Body, microseconds
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import ReadTx, WriteTx
 from mnemos.kernel.postings import encode_terms
 from mnemos.kernel.schema import ALIVE, Event, External, Id, Page, Source, TailRow, Version
-from mnemos.kernel.tokens import count_terms, name_hash, speaker_hash
-from mnemos.types import State
+from mnemos.kernel.tokens import count_terms, speaker_hash, term_hash
+from mnemos.types import Header, State
 
 
 def page_row(event: Event, cube: int, body: Body) -> TailRow:
@@ -29,8 +30,8 @@ def page_row(event: Event, cube: int, body: Body) -> TailRow:
         content=event.content,
         state=segments.STATES.index(State(event.state)),
         kind=segments.KINDS.index(header.kind),
-        session=name_hash(header.run_id),
-        agent=name_hash(header.agent_id),
+        session=term_hash(header.run_id or ""),
+        agent=term_hash(header.agent_id or ""),
         speaker=speaker_hash(header.speaker),
         at=microseconds(header.happened_at) if header.happened_at else event.at,
         expires=microseconds(header.expires_at) if header.expires_at else ALIVE,
@@ -83,23 +84,29 @@ class Projection:
     def _add(self, event: Event, body: Body | None) -> None:
         tx, tenant = self._tx, event.tenant
         tx.insert(schema.IDS, [Id(tenant, event.cube, event.seq, event.subject)])
-        if body is not None:
-            if body.header.external_id is not None:
-                external = body.header.external_id
-                tx.insert(schema.EXTERNALS, [External(tenant, event.subject, external, event.cube)])
-            for source in body.header.derived_from:
-                tx.put(schema.SOURCES, Source(tenant, source, event.cube))
         self._version(event, event.seq, body)
 
     def _replace(self, event: Event, body: Body | None) -> None:
         found = self._tx.get(schema.IDS, (event.tenant, event.cube))
-        assert found is not None, "only committed events are projected"
+        if found is None:
+            raise StoreCorrupt(f"memory {event.cube} has no first event; run `mnemos verify`")
         live = live_version(self._tx, event.tenant, found.cube, event.branch)
         if live is not None:
             self._tx.put(schema.VERSIONS, live._replace(dead=event.seq))
         self._version(event, found.cube, body)
 
+    def _refer(self, event: Event, header: Header) -> None:
+        """Enter the names a new content brings: the caller's id, and what it was made from."""
+        external = header.external_id
+        if external is not None:
+            row = External(event.tenant, event.subject, external, event.cube)
+            self._tx.put(schema.EXTERNALS, row)
+        for source in header.derived_from:
+            self._tx.put(schema.SOURCES, Source(event.tenant, source, event.cube))
+
     def _version(self, event: Event, cube: int, body: Body | None) -> None:
+        if body is not None and event.content == event.seq:
+            self._refer(event, body.header)
         version = Version(
             tenant=event.tenant,
             cube=cube,

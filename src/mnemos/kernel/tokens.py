@@ -43,7 +43,7 @@ _STRIPPED_MARKS = re.compile(
     "\u064b-\u065f\u0670]"  # Arabic vowel signs
     "|(?<!\u0438)\u0306"  # the breve, but for Cyrillic й, a letter of its own
 )
-_ELISION = re.compile(r"(?:l|d|c|j|m|n|s|t|qu|dell|all|nell|sull|dall|un)'(?=\w{2})")
+_ELISION = re.compile(r"^(?:l|d|c|j|m|n|s|t|qu|dell|all|nell|sull|dall|un)'(?=\w{2})")
 """Articles and pronouns that French and Italian join to a word: they would hide it."""
 
 _ALGORITHMS = (

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from mnemos.errors import FormatTooNew, ModelMismatch
 from mnemos.kernel import blobs, keys, schema, segments, tokens
-from mnemos.kernel.commit import Commit, Outcome
+from mnemos.kernel.commit import Commit, Outcome, stored_twin
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import Blobs, Clock, Embedder, Entropy, Ids, ReadTx, Store, WriteTx
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.rebuild import rebuild_terms
 from mnemos.kernel.schema import Meta, Space
-from mnemos.types import Changes, Place, View
+from mnemos.types import Add, Changes, Place, View
 
 LEXICON = f"{tokens.VERSION}+{keys.VERSION}"
 """What made the posting lists; recorded, so that two versions are never mixed."""
@@ -146,6 +146,12 @@ class Vault:
                 "the vault was changed over to another embedder meanwhile; nothing was written: "
                 "open it again with that embedder"
             )
+        width = 4 * item.space.dim if item.space is not None else 0
+        if item.space is not None and any(data and len(data) != width for data in item.vectors):
+            raise ModelMismatch(
+                f"a vector has not the {item.space.dim} float32 numbers of this vault's space; "
+                "give the embedder's vectors as they are"
+            )
         return Commit(
             tx,
             blobs,
@@ -154,6 +160,16 @@ class Vault:
             entropy=self._entropy,
             space=item.space.space if item.space else None,
         )
+
+    def duplicates(self, changes: Changes) -> list[int]:
+        """Return which additions, by place, say what is stored already under their external id."""
+        with self.store.read() as tx:
+            return [
+                place
+                for place, change in enumerate(changes.changes)
+                if isinstance(change, Add)
+                and stored_twin(tx, self.store.blobs, changes.scope, change)
+            ]
 
     def note_missing_vectors(self) -> None:
         """Record that some memory waits for its vector; ``reembed`` brings it."""

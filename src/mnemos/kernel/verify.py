@@ -6,6 +6,7 @@ tenant at a time, and the two are compared row by row.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -114,12 +115,19 @@ def _tenant(
             report.note(f"journal of {tenant!r}: event {event.seq} does not fit the chain")
         body = _content(tx, vault, event, event.cube in forgotten, report)
         if event.cube not in forgotten:
-            projection.apply(event, body)
+            _replay(projection, event, body, report)
         if progress is not None:
             progress(1)
     projection.finish()
     _head(tx, tenant, last, report)
     _compare(tx, rebuilt, tenant, report)
+
+
+def _replay(projection: Projection, event: Event, body: Body | None, report: Report) -> None:
+    try:
+        projection.apply(event, body)
+    except (StoreCorrupt, ValueError) as error:
+        report.note(f"event {event.seq}: it cannot be replayed ({error})")
 
 
 def _events(tx: ReadTx, tenant: str) -> Iterable[Event]:
@@ -128,7 +136,8 @@ def _events(tx: ReadTx, tenant: str) -> Iterable[Event]:
 
 def _head(tx: ReadTx, tenant: str, last: Event | None, report: Report) -> None:
     head = tx.get(schema.HEADS, (tenant,))
-    if head is None or last is None or (head.seq, head.hash) != (last.seq, last.hash):
+    end = (last.seq, last.at, last.hash) if last is not None else None
+    if head is None or (head.seq, head.at, head.hash) != end:
         report.note(f"journal of {tenant!r}: its end is not the event the head names")
 
 
@@ -166,7 +175,12 @@ def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
     known = {page[:3] for page in tx.scan(schema.PAGES, (tenant,))}
     known |= {page[:3] for page in rebuilt.scan(schema.PAGES, (tenant,)) if page.tail}
     for key in sorted(known):
-        _difference("pages", segments.page_rows(tx, key), segments.page_rows(rebuilt, key), report)
+        try:
+            present = list(segments.page_rows(tx, key))
+        except (LookupError, ValueError, MemoryError, struct.error) as error:
+            report.note(f"page {key}: its segments cannot be read ({error})")
+            continue
+        _difference("pages", present, segments.page_rows(rebuilt, key), report)
         page = tx.get(schema.PAGES, key)
         tail = sum(1 for _ in tx.scan(schema.TAIL, key))
         if page is not None and page.tail != tail:

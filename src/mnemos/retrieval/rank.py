@@ -96,7 +96,9 @@ def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return each row's rank from 1, or 0 beyond the list's end; ties go to the earlier row."""
     depth = min(DEPTH, len(scores))
     if depth < len(scores):
-        top = np.sort(np.argpartition(-scores, depth - 1)[:depth])
+        least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+        above, level = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        top = np.sort(np.concatenate((above, level[: depth - len(above)])))
     else:
         top = np.arange(len(scores))
     top = top[np.isfinite(scores[top])]

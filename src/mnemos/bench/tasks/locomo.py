@@ -142,7 +142,7 @@ def _questions(conversation: Conversation, rows: Iterable[Mapping[str, Any]]) ->
 
 TASK = Task(
     name="locomo",
-    title="ten long conversations between two people, 1,986 questions (not shipped)",
+    title="long conversations between two people (LoCoMo, not shipped)",
     categories=tuple(CATEGORIES.values()),
     apart=frozenset({"adversarial"}),
     load=load,

@@ -1,0 +1,1 @@
+"""The command line: ``mnemos``, or ``python -m mnemos.cli``."""

@@ -1,0 +1,191 @@
+"""Memories, hits and receipts as JSON values and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from typing import Any
+
+from mnemos.cli import output
+from mnemos.types import Context, Hit, Hits, MemCube, Reason, Receipt, Text, Trace
+
+BAR = 12
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def cube_document(cube: MemCube) -> dict[str, Any]:
+    """Return a memory as a JSON value; what nobody set is left out."""
+    header = cube.header
+    document: dict[str, Any] = {
+        "id": cube.id,
+        "text": cube.text,
+        "kind": header.kind,
+        "subject": cube.scope.subject,
+        "state": cube.state,
+        "version": cube.version,
+        "recorded_at": _iso(cube.recorded_at),
+    }
+    if not isinstance(cube.payload, Text):
+        document["payload"] = {
+            "type": type(cube.payload).__name__.lower(),
+            "encoding": cube.payload.encoding,
+            "bytes": len(cube.payload.data),
+        }
+    given = {
+        "happened_at": _iso(header.happened_at),
+        "speaker": header.speaker,
+        "role": header.role,
+        "run": header.run_id,
+        "agent": header.agent_id,
+        "external_id": header.external_id,
+        "source": header.source,
+        "caption": header.caption,
+        "language": header.language,
+        "tags": list(header.tags),
+        "mentions": [
+            {"text": item.text, "start": _iso(item.start), "end": _iso(item.end)}
+            for item in header.mentions
+        ],
+        "metadata": dict(header.metadata),
+        "expires_at": _iso(header.expires_at),
+    }
+    return document | {name: value for name, value in given.items() if value}
+
+
+def _reason_document(reason: Reason) -> dict[str, Any]:
+    return {
+        "signal": reason.signal,
+        "rank": reason.rank,
+        "value": reason.value,
+        "share": round(reason.share, 4),
+        "matched": reason.detail.split(),
+    }
+
+
+def hit_document(hit: Hit) -> dict[str, Any]:
+    """Return a hit as a JSON value."""
+    return {
+        "score": round(hit.score, 6),
+        "memory": cube_document(hit.cube),
+        "why": [_reason_document(reason) for reason in hit.why],
+    }
+
+
+def trace_document(trace: Trace) -> dict[str, Any]:
+    """Return what an operation did as a JSON value."""
+    return {
+        "ranker": trace.ranker,
+        "embedder": trace.embedder,
+        "notes": list(trace.notes),
+        "steps": [{"name": step.name, "ms": step.ms, **step.counts} for step in trace.steps],
+    }
+
+
+def hits_document(query: str, hits: Hits) -> dict[str, Any]:
+    """Return an answered search as a JSON value."""
+    return {
+        "query": query,
+        "hits": [hit_document(hit) for hit in hits],
+        "trace": trace_document(hits.trace),
+    }
+
+
+def context_document(query: str, context: Context) -> dict[str, Any]:
+    """Return a packed context as a JSON value."""
+    return {
+        "query": query,
+        "text": context.text,
+        "tokens": context.tokens,
+        "budget": context.budget,
+        "citations": [{"label": item.label, "id": item.id} for item in context.citations],
+        "tainted": context.tainted,
+        "trace": trace_document(context.trace),
+    }
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt as a JSON value."""
+    document: dict[str, Any] = {
+        "verb": receipt.verb,
+        "ids": list(receipt.ids),
+        "seq": receipt.seq,
+        "indexed": receipt.indexed,
+        "duplicates": receipt.duplicates,
+    }
+    if receipt.places:
+        document["places"] = [
+            {"name": place.name, "status": place.status, "why": place.why}
+            for place in receipt.places
+        ]
+    return document
+
+
+def speaker(cube: MemCube) -> str:
+    """Return who said it, as far as it is known."""
+    return output.one_line(output.clean(cube.header.speaker or cube.header.role or ""))
+
+
+def words(cube: MemCube) -> str:
+    """Return a memory's words with its picture's caption, or what it holds in their place."""
+    if not isinstance(cube.payload, Text):
+        return f"({type(cube.payload).__name__.lower()}, {output.size(len(cube.payload.data))})"
+    caption = f" [picture: {cube.header.caption}]" if cube.header.caption else ""
+    return f"{cube.text}{caption}"
+
+
+def reason_lines(hit: Hit, width: int) -> Iterator[str]:
+    """Yield one line per reason: signal, bar, share, rank in the signal's list, matched words."""
+    room = max(12, width - BAR - 26)
+    largest = max((reason.share for reason in hit.why), default=1.0)
+    for reason in hit.why:
+        filled = output.bar(reason.share / largest, BAR)
+        matched = output.wrap(", ".join(reason.detail.split()), room, 1)[0]
+        yield (
+            f"{reason.signal:<14} {filled} {reason.share:>4.0%}  #{reason.rank:<3}  {matched}"
+        ).rstrip()
+
+
+def reason_line(hit: Hit) -> str:
+    """Return the reasons in one line, strongest first, each with a bar of up to two columns."""
+    largest = max((reason.share for reason in hit.why), default=1.0)
+    return "  ".join(
+        f"{reason.signal} {output.bar(reason.share / largest, 2).rstrip() or '▏'}"
+        for reason in hit.why
+    )
+
+
+def matched_words(hit: Hit) -> str:
+    """Return the words of the question that a hit holds, as spelled in the index."""
+    found = [word for reason in hit.why for word in reason.detail.split()]
+    return output.clean(", ".join(dict.fromkeys(found)))
+
+
+def memory_table(cubes: list[MemCube], zone: tzinfo) -> str:
+    """Return memories as a table: when, who, the words and the id."""
+    whens = [output.when(cube.header.happened_at or cube.recorded_at, zone) for cube in cubes]
+    whos = [speaker(cube)[:16] for cube in cubes]
+    taken = max(map(len, whens), default=0) + max(map(output.cells, whos), default=0) + 10
+    width = max(34, output.columns() - taken)
+    rows = [
+        (moment, who, "\n".join([*output.wrap(words(cube), width, 3), f"id {cube.id}"]))
+        for moment, who, cube in zip(whens, whos, cubes, strict=True)
+    ]
+    return output.table(rows, ("when", "who", "memory"))
+
+
+def hit_table(hits: Hits, zone: tzinfo, *, why: bool) -> str:
+    """Return hits as a table, with bars for the reasons where they are wanted."""
+    whos = [speaker(hit.cube)[:16] for hit in hits]
+    taken = 4 + 18 + max([3, *map(output.cells, whos)]) + 6
+    width = max(34, output.columns() - taken)
+    rows: list[tuple[str, str, str, str]] = []
+    for number, (hit, who) in enumerate(zip(hits, whos, strict=True), start=1):
+        lines = [*output.wrap(words(hit.cube), width, 4), f"id {hit.id}"]
+        if why:
+            lines += reason_lines(hit, width)
+        moment = output.when(hit.cube.header.happened_at or hit.cube.recorded_at, zone)
+        rows.append((str(number), moment, who, "\n".join(lines)))
+    return output.table(rows, ("#", "when", "who", "memory"))

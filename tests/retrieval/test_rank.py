@@ -1,0 +1,289 @@
+"""The ranker: fusion against a loop, hidden rows that leave no trace, ties, and large pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnemos.kernel.tokens import query_terms, term_hash
+from mnemos.retrieval import rank as ranking
+from mnemos.retrieval import signals
+from mnemos.retrieval.rank import Question, rank
+
+DIM = 8
+WORDS = ["boat", "tea", "cat", "rain", "piano", "Ana"]
+
+
+def unit(seed: int, dim: int = DIM) -> np.ndarray:
+    found = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
+    return found / np.linalg.norm(found)
+
+
+def ask(text: str, *, seed: int | None = 99, dim: int = DIM, spans: Any = ()) -> Question:
+    vector = None if seed is None else unit(seed, dim)
+    return Question(
+        terms={term_hash(word): word for word in query_terms(text)}, vector=vector, spans=spans
+    )
+
+
+def everything(page: Any) -> np.ndarray:
+    return np.ones(len(page), bool)
+
+
+def conversation(line: Any, count: int, seed: int, dim: int = DIM) -> list[Any]:
+    random = np.random.default_rng(seed)
+    return [
+        line(
+            text=" ".join(random.choice(WORDS, size=random.integers(0, 6))),
+            session=random.choice(["s1", "s2", "s3", None]),
+            speaker=random.choice(["Ana", "Bob", None]),
+            at=int(random.integers(0, 50)),
+            vector=None if random.random() < 0.1 else unit(int(random.integers(1 << 30)), dim),
+        )
+        for _ in range(count)
+    ]
+
+
+@contextmanager
+def depth(rows: int) -> Iterator[None]:
+    """Take only so many rows from each list."""
+    before, ranking.DEPTH = ranking.DEPTH, rows
+    try:
+        yield
+    finally:
+        ranking.DEPTH = before
+
+
+def plain(page: Any, mask: np.ndarray, question: Question) -> dict[int, float]:
+    """Return every visible row's score by loops over sorted lists."""
+    rows = signals.arrange(page, mask)
+    total = dict.fromkeys(range(len(rows)), 0.0)
+    for scores in ranking._lists(rows, question).values():
+        told = [row for row in total if np.isfinite(scores[row])]
+        best = sorted(told, key=lambda row: (-scores[row], row))
+        for place, row in enumerate(best, start=1):
+            total[row] += 1 / (ranking.CONSTANT + place)
+    named = {term_hash(word) for word in question.terms.values()}
+    for row, position in enumerate(rows.positions):
+        speaker, at = page.column("speaker")[position], page.column("at")[position]
+        total[row] *= (
+            1
+            + (speaker != 0 and int(speaker) in named)
+            + any(start <= at < stop for start, stop in question.spans)
+        )
+    return {int(rows.positions[row]): score for row, score in total.items()}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 40),
+    seed=st.integers(0, 1 << 20),
+    text=st.lists(st.sampled_from([*WORDS, "zebra"]), max_size=3).map(" ".join),
+    embedded=st.booleans(),
+    spans=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=2),
+    hidden=st.integers(0, 100),
+)
+def test_fusion_is_the_sum_of_reciprocal_ranks(
+    make_page: Callable[..., Any],
+    line: Any,
+    count: int,
+    seed: int,
+    text: str,
+    embedded: bool,
+    spans: Any,
+    hidden: int,
+) -> None:
+    page = make_page(conversation(line, count, seed), dim=DIM)
+    mask = np.random.default_rng(seed).random(count) * 100 >= hidden
+    question = ask(text, seed=5 if embedded else None, spans=tuple(spans))
+    expected = plain(page, mask, question)
+    found = rank(page, mask, question, count)
+    assert {item.position for item in found} == {row for row, score in expected.items() if score}
+    for item in found:
+        assert item.score == pytest.approx(expected[item.position])
+        assert sum(reason.share for reason in item.why) == pytest.approx(1)
+        assert {reason.signal for reason in item.why} <= ranking.DESCRIPTIONS.keys()
+    scores = [item.score for item in found]
+    assert scores == sorted(scores, reverse=True)
+    assert rank(page, mask, question, 3) == found[:3]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 40),
+    later=st.integers(1, 40),
+    seed=st.integers(0, 1 << 20),
+    block=st.integers(1, 20),
+    embedded=st.booleans(),
+)
+def test_rows_written_later_leave_no_trace_in_the_past(
+    make_page: Callable[..., Any],
+    line: Any,
+    count: int,
+    later: int,
+    seed: int,
+    block: int,
+    embedded: bool,
+) -> None:
+    lines = conversation(line, count + later, seed)
+    past = make_page(lines[:count], dim=DIM, block=block)
+    now = make_page(lines, dim=DIM, block=block)
+    question = ask("boat Ana piano", seed=3 if embedded else None, spans=((10, 30),))
+    mask = np.arange(count + later) < count
+    assert _same(
+        rank(now, mask, question, count), rank(past, everything(past), question, count), embedded
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1 << 20), hidden=st.sets(st.integers(0, 29)))
+def test_hidden_rows_leave_no_trace_in_the_rest(
+    make_page: Callable[..., Any], line: Any, seed: int, hidden: set[int]
+) -> None:
+    lines = conversation(line, 30, seed)
+    kept = [n for n in range(30) if n not in hidden]
+    alone = make_page([lines[n] for n in kept])
+    page = make_page(lines)
+    mask = np.array([n not in hidden for n in range(30)])
+    question = ask("boat Ana piano", seed=None)
+    masked = rank(page, mask, question, 30)
+    bare = rank(alone, everything(alone), question, 30)
+    assert [(item.position, item.score, item.why) for item in masked] == [
+        (kept[item.position], item.score, item.why) for item in bare
+    ]
+
+
+def _same(one: list[Any], other: list[Any], embedded: bool) -> bool:
+    """Compare two rankings: exactly, but for the last bit of a cosine's shown value."""
+    places = [(item.position, item.score) for item in one]
+    assert places == [(item.position, item.score) for item in other]
+    for left, right in zip(one, other, strict=True):
+        assert [(why.signal, why.rank, why.share, why.detail) for why in left.why] == [
+            (why.signal, why.rank, why.share, why.detail) for why in right.why
+        ]
+        values = [why.value for why in left.why]
+        assert values == pytest.approx([why.value for why in right.why], abs=2e-4 * embedded)
+    return True
+
+
+# --- ties ------------------------------------------------------------------------------------
+
+
+def test_ties_go_to_the_earlier_row(make_page: Callable[..., Any], line: Any) -> None:
+    page = make_page([line(text="boat", at=n) for n in range(6)])
+    found = rank(page, everything(page), ask("boat", seed=None), 6)
+    ranks = [next(why.rank for why in item.why if why.signal == "words") for item in found]
+    assert [item.position for item in found] == ranks_less_one(ranks) == [0, 1, 2, 3, 4, 5]
+
+
+def ranks_less_one(ranks: list[int]) -> list[int]:
+    return [rank - 1 for rank in ranks]
+
+
+def test_equal_scores_rank_in_order() -> None:
+    scores = np.array([1, 3, -np.inf, 3, 1, 2], np.float32)
+    assert ranking._ranks(scores).tolist() == [4, 1, 0, 2, 5, 3]
+
+
+@settings(max_examples=100)
+@given(
+    scores=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    most=st.integers(1, 30),
+)
+def test_ties_at_the_end_of_a_list_go_to_the_earlier_row_too(scores: list[int], most: int) -> None:
+    with depth(most):
+        cut = ranking._ranks(np.array(scores, np.float32))
+    best = sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:most]
+    assert {row: int(rank) for row, rank in enumerate(cut) if rank} == {
+        row: place for place, row in enumerate(best, start=1)
+    }
+
+
+# --- nothing to go by ------------------------------------------------------------------------
+
+
+def test_nothing_is_found_where_nothing_is(make_page: Callable[..., Any], line: Any) -> None:
+    empty = make_page([], dim=DIM)
+    assert rank(empty, everything(empty), ask("boat"), 5) == []
+    page = make_page([line(text="boat", vector=unit(1))], dim=DIM)
+    assert rank(page, np.zeros(1, bool), ask("boat"), 5) == []
+    assert rank(page, everything(page), Question(terms={}), 5) == []
+    assert rank(page, everything(page), ask("zebra", seed=None), 5) == []
+    assert len(rank(page, everything(page), ask("", seed=1), 5)) == 1
+
+
+def test_words_alone_and_meaning_alone(make_page: Callable[..., Any], line: Any) -> None:
+    lines = [line(text=word, vector=unit(n)) for n, word in enumerate(WORDS)]
+    bare, full = make_page(lines), make_page(lines, dim=DIM)
+    (found,) = rank(bare, everything(bare), ask("tea", seed=1), 5)
+    assert found.position == 1
+    assert {why.signal for why in found.why} == {"words", "window-words", "session-words"}
+    found = rank(full, everything(full), ask("", seed=1), 5)
+    assert found[0].position == 1
+    assert {why.signal for item in found for why in item.why} == {"meaning", "window-meaning"}
+
+
+def test_a_row_without_a_vector_is_found_by_its_words(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [line(text="tea"), *(line(text="rain", vector=unit(n)) for n in range(5))]
+    page = make_page(lines, dim=DIM)
+    found = rank(page, everything(page), ask("tea", seed=None), 6)
+    assert [item.position for item in found] == [0]
+    zeros = make_page([line(text="tea"), line(text="rain")], dim=DIM)
+    assert [item.position for item in rank(zeros, everything(zeros), ask("tea"), 1)] == [0]
+
+
+def test_a_named_speaker_counts_twice_and_a_named_time_too(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [line(text="tea", speaker=name, at=n) for n, name in enumerate(["Bob", "Ana"])]
+    page = make_page(lines)
+    found = rank(page, everything(page), ask("Ana tea", seed=None), 2)
+    assert [item.position for item in found] == [1, 0]
+    assert "speaker" in {why.signal for why in found[0].why}
+    found = rank(page, everything(page), ask("tea", seed=None, spans=((0, 1),)), 2)
+    assert [item.position for item in found] == [0, 1]
+    assert "time" in {why.signal for why in found[0].why}
+    assert "time" not in {why.signal for why in found[1].why}
+
+
+# --- large pages -----------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1 << 20), most=st.integers(5, 60))
+def test_a_cut_list_moves_a_row_by_no_more_than_the_cut(
+    make_page: Callable[..., Any], line: Any, seed: int, most: int
+) -> None:
+    """Beyond the depth a list adds less than 1 / (constant + depth): who leads by more stays."""
+    page = make_page(conversation(line, 80, seed), dim=DIM, block=30)
+    question = ask("boat Ana piano", spans=((10, 30),))
+    full = {item.position: item.score for item in rank(page, everything(page), question, 80)}
+    with depth(most):
+        cut = {item.position: item.score for item in rank(page, everything(page), question, 80)}
+    slack = 3 * 5 / (ranking.CONSTANT + most + 1)
+    for row, score in full.items():
+        assert score - slack - 1e-9 <= cut.get(row, 0.0) <= score + 1e-9
+    order = list(cut)
+    for better, worse in zip(list(full)[:10], list(full)[1:11], strict=False):
+        if full[better] - full[worse] > slack:
+            assert order.index(better) < (order.index(worse) if worse in cut else len(order))
+
+
+def test_a_page_just_beyond_the_depth_ranks_its_best_alike(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    page = make_page(conversation(line, 300, 7), dim=DIM, block=100)
+    question = ask("boat Ana")
+    full = rank(page, everything(page), question, 10)
+    with depth(299):
+        assert [item.position for item in rank(page, everything(page), question, 10)] == [
+            item.position for item in full
+        ]
