@@ -49,7 +49,7 @@ SEAL_ROWS, SEGMENT_ROWS = 2, 6
 WORDS = "harbour lantern ferry bread winter letter garden bicycle rain market".split()
 CHAIN = 8
 """Kills on one vault before the next is begun."""
-REPEAT = 6
+REPEAT = 60
 """How often a child that is killed from outside repeats the workload at most."""
 
 
@@ -126,10 +126,10 @@ class Killer(KillAt):
         super().reach(step)
 
 
-def workload(memory: Memory, diary: Diary, name: str) -> None:
+def workload(memory: Memory, diary: Diary, name: str, *, blobs: bool = True) -> None:
     """Write through every call that writes; ``name`` makes the texts of this run its own."""
     texts = {
-        key: make_text(f"{name}/{key}", large=key.startswith("large"))
+        key: make_text(f"{name}/{key}", large=blobs and key.startswith("large"))
         for key in ("one", "outer", "outer 2", "update", "large", "large 2", "late", "tx 1", "tx 2")
     }
     many = [make_text(f"{name}/many {number}") for number in range(5)]
@@ -159,12 +159,12 @@ def workload(memory: Memory, diary: Diary, name: str) -> None:
     diary.attempt("update", updates={one: [f"{name}/update", digest(texts["update"])]})
     memory.update(one, texts["update"])
     diary.acknowledge()
-    large = add("large", "add blob")
+    large = add("large", "add blob" if blobs else "add")
     diary.attempt("replace", updates={outer_id: [f"{name}/outer 2", digest(texts["outer 2"])]})
     memory.add(texts["outer 2"], user_id=USER, external_id=outer, on_conflict="update")
     diary.acknowledge()
     forget(ids[1])
-    forget(large, "forget blob")
+    forget(large, "forget blob" if blobs else "forget")
     diary.attempt(
         "transaction",
         adds=[[f"{name}/{key}", digest(texts[key])] for key in ("tx 1", "tx 2")],
@@ -174,7 +174,7 @@ def workload(memory: Memory, diary: Diary, name: str) -> None:
         first, second = (tx.add(texts[key], user_id=USER).id for key in ("tx 1", "tx 2"))
         tx.update(ids[2], texts["late"])
     diary.acknowledge(first, second)
-    add("large 2", "add blob")
+    add("large 2", "add blob" if blobs else "add")
 
 
 def write(path: Path, name: str, pipe: int, *, at: int = 0, repeat: int = 1) -> None:
@@ -182,7 +182,7 @@ def write(path: Path, name: str, pipe: int, *, at: int = 0, repeat: int = 1) -> 
     diary = Diary(pipe)
     memory = open_memory(path, name, Killer(at, diary) if at else None)
     for turn in range(repeat):
-        workload(memory, diary, f"{name}.{turn}")
+        workload(memory, diary, f"{name}.{turn}", blobs=turn % 4 == 0)
     diary.say(finished=True)
 
 
@@ -357,11 +357,8 @@ class Result:
 
     def table(self) -> str:
         """Return the result for people."""
-        kinds = Counter()
-        for (part, step), count in self.kills.items():
-            kinds[part, step] += count
-        rows = [(part, step, count) for (part, step), count in sorted(kinds.items())]
-        rows.append(("total", "", sum(kinds.values())))
+        rows = [(part, step, count) for (part, step), count in sorted(self.kills.items())]
+        rows.append(("total", "", self.kills.total()))
         facts = [
             ("write steps of the workload, each killed at", self.steps),
             ("calls acknowledged before a kill", self.acknowledged),
@@ -458,18 +455,20 @@ class Campaign:
 
     def in_chains(self, kills: int, *, steps: int, outside: bool, seconds: float = 0.0) -> None:
         """Part B: kill at random, again and again on one vault."""
-        path, ledger = self._fresh(), Ledger()
-        for number in range(kills):
-            if number and number % CHAIN == 0:
+        path, ledger, run, done = self._fresh(), Ledger(), 0, 0
+        while done < kills:
+            if run == CHAIN:
                 self._remove(path)
-                path, ledger = self._fresh(), Ledger()
+                path, ledger, run = self._fresh(), Ledger(), 0
             if outside:
                 after = self._random.uniform(0, seconds)
-                part = "B: outside, in chains"
-                self._kill(part, path, ledger, number % CHAIN, after=after, repeat=REPEAT)
+                done += self._kill(
+                    "B: outside, in chains", path, ledger, run, after=after, repeat=REPEAT
+                )
             else:
                 at = self._random.randint(1, steps)
-                self._kill("B: random step, in chains", path, ledger, number % CHAIN, at=at)
+                done += self._kill("B: random step, in chains", path, ledger, run, at=at)
+            run += 1
         self._remove(path)
 
     def _kill(
@@ -482,20 +481,22 @@ class Campaign:
         at: int = 0,
         after: float | None = None,
         repeat: int = 1,
-    ) -> None:
+    ) -> bool:
+        """Let a child write until its death, check the vault; return whether it was killed."""
         result, before = self.result, ledger.acknowledged
         child = Child(write, path, self._name(run), at=at, repeat=repeat)
         ledger.read(child.answer(kill_after=after))
-        if not (os.WIFSIGNALED(child.status) and os.WTERMSIG(child.status) == signal.SIGKILL):
-            if not ledger.finished:
-                result.failures.append(f"{part}: the child failed by itself at {ledger.call}")
-            step = "(finished)"
-        else:
-            step = ledger.step or f"any moment of {ledger.call}"
-        result.kills[part, step] += 1
+        killed = os.WIFSIGNALED(child.status) and os.WTERMSIG(child.status) == signal.SIGKILL
+        if not (killed or ledger.finished):
+            result.failures.append(f"{part}: the child failed by itself at {ledger.call}")
+        step = ledger.step or f"any moment of {ledger.call}"
+        if killed:
+            result.kills[part, step] += 1
         result.acknowledged += ledger.acknowledged - before
         self._check(f"{part}, step {at} ({step} of {ledger.call})", path, ledger)
-        self._tick()
+        if killed:
+            self._tick()
+        return killed
 
     def _check(self, where: str, path: Path, ledger: Ledger) -> None:
         result = self.result
@@ -535,14 +536,6 @@ def warm() -> None:
     workload(memory, Diary(os.open(os.devnull, os.O_WRONLY)), "warm")
     memory.search("harbour", user_id=USER)
     assert memory.verify().ok
-
-
-def one_of_each(steps: list[str]) -> list[int]:
-    """Return the numbers of the first step of every kind in every call."""
-    first: dict[str, int] = {}
-    for number, step in enumerate(steps, start=1):
-        first.setdefault(step, number)
-    return sorted(first.values())
 
 
 def run(folder: Path, kills: int, seed: int, tick: Callable[[], None] = lambda: None) -> Result:

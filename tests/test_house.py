@@ -153,12 +153,18 @@ def catches_all(handler: ast.ExceptHandler) -> bool:
     return wide and not raises
 
 
+def reasoned(name: str, handler: ast.ExceptHandler) -> bool:
+    """Return whether a check of the test kit says why it must catch everything."""
+    line = (SOURCE / name).read_text(encoding="utf-8").splitlines()[handler.lineno - 1]
+    return name.startswith("testing") and "# noqa: BLE001 - " in line
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("cli")])
 def test_nothing_is_printed_and_no_error_swallowed(name: str) -> None:
     wrong = [
         node.lineno
         for node in ast.walk(tree(name))
-        if (isinstance(node, ast.ExceptHandler) and catches_all(node))
+        if (isinstance(node, ast.ExceptHandler) and catches_all(node) and not reasoned(name, node))
         or (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)

@@ -586,9 +586,6 @@ BAD_DRAFTS = [
 ]
 
 
-@pytest.mark.xfail(
-    reason="fields of drafts are not checked (see writing.read_batches)", strict=True
-)
 def test_a_draft_that_cannot_be_kept_is_refused(open_at: Open) -> None:
     for draft in BAD_DRAFTS:
         memory = open_at()

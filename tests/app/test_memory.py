@@ -546,7 +546,6 @@ def test_what_expired_is_invisible_at_once(memory: Memory, clock: SimClock) -> N
     assert sound(memory)
 
 
-@pytest.mark.xfail(reason="Reader.history shows what expired (kernel/reading.py)", strict=True)
 def test_what_expired_has_no_history(memory: Memory, clock: SimClock) -> None:
     id = memory.add("code 4711", user_id="ana", expires_at=clock.now() + timedelta(hours=1)).id
     clock.advance(hours=1)

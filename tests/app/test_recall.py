@@ -45,9 +45,10 @@ def put(memory: Memory, text: str, **header: Any) -> str:
 # --- search ----------------------------------------------------------------------------------
 
 
-def test_every_hit_says_why_it_is_there(memory: Memory) -> None:
+def test_every_hit_says_why_it_is_there(memory: Memory, clock: SimClock) -> None:
     story(memory)
-    hits = memory.search("What did Ana say about the piano in January 2026?", user_id="ana")
+    clock.advance(days=14)  # the story is of the two weeks before
+    hits = memory.search("What did Ana say about the piano last week?", user_id="ana")
     assert len(hits) == 10
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert len({hit.id for hit in hits}) == 10

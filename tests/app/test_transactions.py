@@ -153,10 +153,6 @@ def test_expiry_holds_inside(memory: Memory, clock: SimClock) -> None:
             tx.get(id)
 
 
-@pytest.mark.xfail(
-    reason="a staged duplicate gets a fresh id that is never written (needs Vault.preview)",
-    strict=True,
-)
 def test_a_staged_duplicate_has_the_first_id(memory: Memory) -> None:
     first = memory.add("Hello", user_id="ana", external_id="e1")
     with memory.begin() as tx:

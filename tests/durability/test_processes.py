@@ -11,7 +11,7 @@ import pytest
 
 from mnemos import Memory
 from mnemos.errors import StoreError
-from mnemos.kernel import schema
+from mnemos.kernel import canonical, schema
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder
 
@@ -170,11 +170,17 @@ class Fork:
         self.go, self.done = mine[1], theirs[0]
         self.pid = os.fork()
         if self.pid == 0:
+            os.close(mine[1])  # so that the parent's end, whatever its cause, is seen here
+            os.close(theirs[0])
+            signal.alarm(60)
             try:
                 for step in steps:
-                    os.read(mine[0], 1)
+                    if not os.read(mine[0], 1):
+                        break
                     os.write(theirs[1], step() or b".")
                 os.read(mine[0], 1)
+            except BaseException as error:  # noqa: BLE001 - the parent shows it
+                os.write(theirs[1], repr(error).encode())
             finally:
                 os._exit(0)
         os.close(mine[0])
@@ -195,7 +201,7 @@ class Fork:
 def texts(path):
     with Memory(path, embedder=None) as memory:
         assert memory.verify().problems == []
-        return {cube.text for cube in memory.get_all(user_id="ana")}
+        return {cube.text for cube in memory.get_all(user_id="ana", limit=100_000)}
 
 
 @needs_fork
@@ -204,10 +210,10 @@ def test_parent_and_child_both_go_on(path):
     memory.add("before", user_id="ana")
     child = Fork(lambda: memory.add("child", user_id="ana") and None, lambda: memory.close())
     memory.add("parent", user_id="ana")
-    child.step()
+    assert child.step() == "."
     memory.add("parent again", user_id="ana")
     assert len(memory.get_all(user_id="ana")) == 4
-    child.step()
+    assert child.step() == "."
     child.end()
     memory.add("after the child's end", user_id="ana")
     memory.close()
@@ -223,9 +229,9 @@ def test_a_child_loses_nothing_when_its_parent_closes(path):
         lambda: memory.add("child", user_id="ana") and None,
         lambda: memory.add("child, parent gone", user_id="ana") and None,
     )
-    child.step()
+    assert child.step() == "."
     memory.close()
-    child.step()
+    assert child.step() == "."
     child.end(kill=True)
     assert texts(path) == {"before", "child", "child, parent gone"}
 
@@ -339,7 +345,7 @@ def test_many_forks_while_threads_write(path):
 
 READER = """
 import sys
-from mnemos.kernel import schema
+from mnemos.kernel import canonical, schema
 from mnemos.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 with store.read() as tx:
@@ -406,34 +412,34 @@ def test_a_staged_forget_leaves_no_bytes_behind(path):
     memory.close()
 
 
-def test_large_memories_read_while_they_are_forgotten(open_memory, monkeypatch):
-    """A reader whose snapshot is older than an erasure finds the blob gone: no error of its own."""
-    from mnemos.kernel import canonical
-
+@pytest.mark.xfail(reason="a read that an erasure overtakes is not repeated", strict=True)
+@pytest.mark.parametrize("call", ["get_all", "search"])
+def test_an_erasure_overtakes_a_read_of_a_large_memory(open_memory, monkeypatch, call):
+    """The blob is gone while the reader's snapshot still names it: it was forgotten, not damaged."""
     monkeypatch.setattr(canonical, "BLOB_THRESHOLD", 2_000)
-    memory, errors, stop = open_memory(), [], threading.Event()
+    memory = open_memory()
+    id = memory.add(f"harbour {'x' * 3_000}", user_id="ana").id
+    memory.add("harbour, the small one", user_id="ana")
+    blobs = memory._vault.store.blobs
+    read = blobs.get
 
-    def read():
-        try:
-            while not stop.is_set():
-                memory.search("harbour", user_id="ana")
-                memory.get_all(user_id="ana")
-        except BaseException as error:  # noqa: BLE001 - the main thread shows it
-            errors.append(repr(error))
+    def overtaken(name):
+        monkeypatch.setattr(blobs, "get", read)
+        thread = threading.Thread(target=memory.forget, args=(id,))
+        thread.start()
+        thread.join()
+        return read(name)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    for number in range(60):
-        memory.forget(memory.add(f"harbour {number} {'x' * 3_000}", user_id="ana").id)
-    stop.set()
-    thread.join()
-    assert errors == []
+    monkeypatch.setattr(blobs, "get", overtaken)
+    if call == "search":
+        found = [hit.text for hit in memory.search("harbour", user_id="ana")]
+    else:
+        found = [cube.text for cube in memory.get_all(user_id="ana")]
+    assert found == ["harbour, the small one"]
 
 
 def test_verify_beside_a_writer_of_blobs(open_memory, script, path, monkeypatch):
     """A blob on its way to its commit is no orphan."""
-    from mnemos.kernel import canonical
-
     monkeypatch.setattr(canonical, "BLOB_THRESHOLD", 2_000)
     memory, problems, stop = open_memory(), [], threading.Event()
 

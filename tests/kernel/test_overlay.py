@@ -12,7 +12,7 @@ from mnemos.errors import StoreError
 from mnemos.kernel import schema
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.stores.memory import MemoryBlobs, MemoryStore
-from mnemos.testing.store_checks import sample_rows
+from mnemos.testing.samples import sample_rows
 
 TABLES = (schema.META, schema.SUBJECTS, schema.VERSIONS, schema.SOURCES, schema.SEGMENTS)
 SAMPLES = {table.name: sample_rows(table, 30) for table in TABLES}

@@ -1,5 +1,6 @@
 """A page is what its versions and contents say, at every moment and for every reader."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 
@@ -408,6 +409,42 @@ def test_a_vault_opened_twice_sees_what_the_other_handle_wrote(make_world, make_
         ids.append(world.add(f"more {step}"))
         world.update(ids[step], f"changed {step}")
         world.forget(ids.pop(0))
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+def test_readers_and_a_writer_in_threads_share_a_vault(make_world, engine):
+    world = make_world(engine, embedder=EMBEDDER)
+    world.add("turn zero of kites")
+
+    def write():
+        ids = []
+        for number in range(30):
+            ids.append(world.add(f"turn {number} of kites"))
+            if number % 3 == 2:
+                world.update(ids[-2], f"turn {number} of boats")
+                world.forget(ids.pop(0))
+        return len(ids)
+
+    def read(until):
+        looks = 0
+        while not until.done() or looks < 3:
+            with world.reader() as reader:
+                arrays, mask = reader.page()
+                texts = [cube.text for cube in reader.list()]
+                assert int(mask.sum()) == len(texts)
+                for word in ("kites", "boats"):
+                    places, _ = arrays.lookup(term_hash(terms(word)[0]))
+                    assert int(mask[places].sum()) == sum(word in text for text in texts)
+                assert arrays.vectors[mask].any(axis=1).all()
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(4) as pool:
+        writer = pool.submit(write)
+        readers = [pool.submit(read, writer) for _ in range(3)]
+        assert len(world.texts()) <= writer.result() + 1
+        assert all(reader.result() for reader in readers)
+    assert len(world.texts()) == writer.result() + 1
 
 
 def test_sealing_keeps_vectors_of_every_space_with_their_rows(make_world):

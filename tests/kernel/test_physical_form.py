@@ -372,7 +372,11 @@ def unseen(row, damaged):
     if not isinstance(row, schema.Segment):
         return False
     if row.encoding == "terms":
-        return damaged is not None and damaged.bytes[: len(row.bytes)] == row.bytes != damaged.bytes
+        return (
+            damaged is not None
+            and schema.SEGMENTS.key_of(damaged) == schema.SEGMENTS.key_of(row)
+            and damaged.bytes[: len(row.bytes)] == row.bytes
+        )
     if row.encoding != "rows":
         return True
     if damaged is None or len(damaged.bytes) != len(row.bytes) or damaged[:-1] != row[:-1]:

@@ -83,7 +83,7 @@ def test_every_field_of_a_message_finds_its_place() -> None:
         (1741111200, SAID),
         (1741111200.5, SAID + timedelta(seconds=0.5)),
         (datetime(2025, 3, 4, 19, tzinfo=BERLIN), SAID),
-        (datetime(2025, 3, 4, 19), SAID),  # noqa: DTZ001
+        (datetime(2025, 3, 4, 19), SAID),
     ],
 )
 @pytest.mark.parametrize("key", ["timestamp", "created_at", "happened_at"])

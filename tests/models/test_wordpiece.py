@@ -1,7 +1,6 @@
 """The tokenizer against the reference, character by character and at random."""
 
 # Letters of many scripts are what is tested here.
-# ruff: noqa: RUF001
 
 import sys
 import threading

@@ -64,7 +64,7 @@ def plain(page: Any, mask: np.ndarray, question: Question) -> dict[int, float]:
     """Return every visible row's score by loops over sorted lists."""
     rows = signals.arrange(page, mask)
     total = dict.fromkeys(range(len(rows)), 0.0)
-    for scores in ranking._lists(rows, question).values():
+    for scores in ranking.score_lists(rows, question)[1].values():
         told = [row for row in total if np.isfinite(scores[row])]
         best = sorted(told, key=lambda row: (-scores[row], row))
         for place, row in enumerate(best, start=1):

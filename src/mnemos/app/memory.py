@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,9 +35,10 @@ from mnemos.app.writing import (
     read_batches,
     read_drafts,
     stage,
+    stage_outcome,
     told_apart,
 )
-from mnemos.errors import Conflict, InvalidInput
+from mnemos.errors import Conflict, InvalidInput, MnemosError
 from mnemos.kernel import governance
 from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Store, TokenCounter
 from mnemos.kernel.reembed import Progress, reembed
@@ -121,13 +123,16 @@ class Memory:
         clock = read_port("clock", clock, "now") or config.SystemClock()
         ids = read_port("ids", ids, "fresh") or config.SystemIds()
         entropy = read_port("entropy", entropy, "bytes") or config.SystemEntropy()
-        self._vault = Vault(
-            read_port("store", store, "read", "write", "blobs") or config.open_store(path),
-            clock=clock,
-            ids=ids,
-            entropy=entropy,
-            rebuild_words=rebuild_words,
-        )
+        given = read_port("store", store, "read", "write", "blobs")
+        opened = given or config.open_store(path)
+        try:
+            self._vault = Vault(
+                opened, clock=clock, ids=ids, entropy=entropy, rebuild_words=rebuild_words
+            )
+        except MnemosError:
+            if given is None:
+                opened.close()
+            raise
         self._staged: list[Staged] | None = None
 
     # ------------------------------------------------------------------ writing
@@ -191,9 +196,8 @@ class Memory:
         drafts = read_drafts(messages, scope, details, now=self._now(), zone=self._zone)
         drafts = tuple(named(draft, user_id) for draft in drafts)
         timed = details.happened_at is not None
-        return self._write(
-            "add", scope, additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
-        )
+        changes = additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
+        return self._write("add", scope, changes)
 
     def add_many(
         self,
@@ -295,7 +299,8 @@ class Memory:
         scope = self._scope_of(id, user_id, agent_id)
         before = self.get(id)
         words = read_string("text", text)
-        (draft,) = read_drafts(words, scope, Details(), now=self._now(), zone=self._zone)
+        said = Details(happened_at=before.header.happened_at)
+        (draft,) = read_drafts(words, scope, said, now=self._now(), zone=self._zone)
         header = carry(before, draft, read_metadata(metadata))
         changed = Update(id=id, draft=Draft(payload=draft.payload, header=header))
         return self._write("update", scope, [changed])
@@ -568,15 +573,15 @@ class Memory:
 
     def _write(self, verb: str, scope: Scope, changes: Sequence[Change]) -> Receipt:
         staged, indexed = stage(self._vault, self._embedder, scope, changes)
-        if self._staged is not None:
+        if self._staged is None:
+            (outcome,) = self._vault.commit([staged])
+        else:
+            outcome = stage_outcome(self._vault, [*self._staged, staged])
             self._staged.append(staged)
-            ids = [change.id for change in changes]
-            return Receipt(verb=verb, ids=tuple(ids), indexed=indexed)
-        (outcome,) = self._vault.commit([staged])
         return Receipt(
             verb=verb,
             ids=tuple(outcome.ids),
-            seq=outcome.seq,
+            seq=0 if self._staged is not None else outcome.seq,
             indexed=indexed,
             duplicates=outcome.duplicates,
         )
@@ -586,16 +591,6 @@ class Memory:
         receipt = self._write("forget", scope, changes)
         if self._staged is not None or not ids:
             return receipt
-        return Receipt(
-            verb="forget",
-            ids=receipt.ids,
-            seq=receipt.seq,
-            indexed=receipt.indexed,
-            places=(
-                *(
-                    Place(name=name, status="purged")
-                    for name in ("text", "words", "vectors", "names", "blobs")
-                ),
-                self._vault.scrub(),
-            ),
-        )
+        here = ("text", "words", "vectors", "names", "blobs")  # gone with the commit
+        places = (*(Place(name=name, status="purged") for name in here), self._vault.scrub())
+        return replace(receipt, places=places)

@@ -8,7 +8,7 @@ from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.ports import Embedder
 from mnemos.kernel.tokens import query_terms, term_hash
 from mnemos.retrieval.rank import Question
-from mnemos.retrieval.time_expressions import find_times
+from mnemos.retrieval.time_expressions import find_times, is_relative
 
 MOST_TERMS = 64
 """Query terms used; those of a longer question after these add cost and no recall."""
@@ -16,6 +16,9 @@ MOST_TERMS = 64
 
 def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
     """Return a question ready for scoring.
+
+    Only relative times ("last week") become spans: a date in words is found by its words, which
+    stand in every memory's key.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
         terms={term_hash(word): word for word in words},
         vector=embedder.embed([text], query=True)[0] if embedder is not None else None,
         spans=tuple(
-            (microseconds(item.start), microseconds(item.end)) for item in find_times(text, now)
+            (microseconds(item.start), microseconds(item.end))
+            for item in find_times(text, now)
+            if is_relative(item, text)
         ),
     )

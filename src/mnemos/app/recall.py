@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mnemos.errors import ModelError
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.pages import PageArrays
 from mnemos.kernel.ports import Embedder, TokenCounter
@@ -59,19 +60,26 @@ class Recall:
         watch = Stopwatch()
         question = self._question(query, view, watch)
         with self.vault.reader(view, self.staged) as reader:
-            hits = self._hits(reader, query, question, watch)
-        return Hits(hits, self._trace(watch))
+            ranked = self._ranked(reader, query, question, watch)
+            hits = tuple(
+                Hit(cube=self._fetch(reader, item), score=item.score, why=item.why)
+                for item in ranked
+            )
+        watch.lap("fetch", hits=len(hits))
+        return Hits(hits, self._trace(watch, question))
 
     def context(self, view: View, query: Query, *, budget: int, count: TokenCounter) -> Context:
         """Return standing memories and the best evidence, packed within a token budget."""
         watch = Stopwatch()
         question = self._question(query, view, watch)
         with self.vault.reader(view, self.staged) as reader:
-            hits = self._hits(reader, query, question, watch)
+            ranked = self._ranked(reader, query, question, watch)
+            found = [self._fetch(reader, item) for item in ranked]
+            watch.lap("fetch", hits=len(found))
             standing = self._standing(reader)
         watch.lap("standing", memories=len(standing))
         named = {cube.id for cube in standing}
-        evidence = [hit.cube for hit in hits if hit.cube.id not in named]
+        evidence = [cube for cube in found if cube.id not in named]
         packed = packing.pack(standing, evidence, budget=budget, count=count)
         watch.lap("pack", tokens=packed.tokens, memories=len(packed.citations))
         return Context(
@@ -80,40 +88,37 @@ class Recall:
             budget=packed.budget,
             citations=packed.citations,
             tainted=packed.tainted,
-            trace=self._trace(watch),
+            trace=self._trace(watch, question),
         )
 
     def _question(self, query: Query, view: View, watch: Stopwatch) -> ranking.Question:
+        """Return the query made ready; an embedder that fails leaves it to the words."""
         from mnemos.app.planner import plan
 
         if self.embedder is not None and self.vault.space() is not None:
             self.vault.use(self.embedder)
-        question = plan(query.text, now=view.now, embedder=self.embedder)
+        try:
+            question = plan(query.text, now=view.now, embedder=self.embedder)
+        except ModelError:
+            question = plan(query.text, now=view.now, embedder=None)
         watch.lap("plan", terms=len(question.terms), times=len(question.spans))
         return question
 
-    def _hits(
+    def _ranked(
         self, reader: Reader, query: Query, question: ranking.Question, watch: Stopwatch
-    ) -> tuple[Hit, ...]:
+    ) -> list[ranking.Ranked]:
         page = reader.page()
         if page is None:
-            return ()
+            return []
         arrays, mask = page
         mask = _narrow(arrays, mask, query)
         watch.lap("page", rows=len(arrays), visible=int(mask.sum()))
         ranked = ranking.rank(arrays, mask, question, query.top_k)
         watch.lap("rank", hits=len(ranked))
-        born, cube = arrays.column("born"), arrays.column("cube")
-        hits = tuple(
-            Hit(
-                cube=reader.cube(int(born[item.position]), int(cube[item.position])),
-                score=item.score,
-                why=item.why,
-            )
-            for item in ranked
-        )
-        watch.lap("fetch", hits=len(hits))
-        return hits
+        return ranked
+
+    def _fetch(self, reader: Reader, item: ranking.Ranked) -> MemCube:
+        return reader.cube(item.born, item.cube)
 
     def _standing(self, reader: Reader) -> list[MemCube]:
         import numpy as np
@@ -128,11 +133,17 @@ class Recall:
             reader.cube(int(born[place]), int(cube[place])) for place in chosen[-MOST_STANDING:]
         ]
 
-    def _trace(self, watch: Stopwatch) -> Trace:
-        notes = () if self.embedder is not None else ("no embedder: recalled by words only",)
+    def _trace(self, watch: Stopwatch, question: ranking.Question) -> Trace:
+        notes: tuple[str, ...] = ()
+        if self.embedder is None:
+            notes = ("no embedder: recalled by words only",)
+        elif question.vector is None:
+            notes = ("the embedder failed: recalled by words only",)
         return Trace(
             steps=tuple(watch.steps),
-            embedder=self.embedder.fingerprint if self.embedder is not None else None,
+            embedder=self.embedder.fingerprint
+            if self.embedder and question.vector is not None
+            else None,
             ranker=ranking.NAME,
             notes=notes,
         )

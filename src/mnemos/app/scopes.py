@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mnemos.errors import InvalidInput, ScopeRequired
-from mnemos.kernel.canonical import encode_json
+from mnemos.kernel.canonical import checked_metadata, encode_json
 from mnemos.memories.input_values import checked_string, read_time, shown
 from mnemos.types import Kind, Scope
 
@@ -206,22 +206,8 @@ def read_metadata(value: object) -> dict[str, Any] | None:
     """
     if value is None:
         return None
-    given = dict(cast("Mapping[object, object]", value)) if isinstance(value, Mapping) else {0: 0}
-    if not all(isinstance(key, str) for key in given):
+    if not isinstance(value, Mapping):
         raise InvalidInput(
-            f"metadata={shown(cast('object', value))} is not allowed; give a dict of string keys and JSON values"
+            f"metadata={shown(value)} is not allowed; give a dict of string keys and JSON values"
         )
-    level: list[object] = [given]
-    for _ in range(MOST_LEVELS):
-        level = [inner for item in level for inner in _inside(item)]
-    if level:
-        raise InvalidInput(
-            f"metadata is nested deeper than the {MOST_LEVELS} levels allowed; give a flatter dict"
-        )
-    return json.loads(encode_json(given))
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return cast("Mapping[object, object]", value).values()
-    return cast("Iterable[object]", value) if isinstance(value, (list, tuple)) else ()
+    return json.loads(encode_json(checked_metadata(cast("Mapping[str, Any]", value))))

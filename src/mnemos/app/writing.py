@@ -13,7 +13,9 @@ from itertools import islice
 from typing import Any, cast
 
 from mnemos.app.config import EmbedderSource
+from mnemos.app.drafts import check_draft
 from mnemos.errors import InvalidInput, ModelError
+from mnemos.kernel.commit import Outcome
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.conversation_files import Conversation
@@ -130,18 +132,9 @@ def read_batches(drafts: object) -> Iterator[list[Draft]]:
     """
     if not isinstance(drafts, Iterable):
         raise InvalidInput(f"drafts is a {type(drafts).__name__}; give an iterable of Draft")
-    stream = map(_checked, cast("Iterable[object]", drafts))
+    stream = map(check_draft, cast("Iterable[object]", drafts))
     while batch := list(islice(stream, BATCH)):
         yield batch
-
-
-def _checked(draft: object) -> Draft:
-    if not isinstance(draft, Draft):
-        raise InvalidInput(
-            f"drafts holds a {type(draft).__name__}; each must be a Draft (`add` takes texts and "
-            "messages)"
-        )
-    return draft
 
 
 def additions(
@@ -186,10 +179,11 @@ def stage(
     space = vault.use(embedder)
     for place in vault.duplicates(value):
         texts.pop(place, None)
+    if not texts:
+        return Staged(value), "full"
     try:
         rows = embedder.embed(list(texts.values()))
     except ModelError:
-        vault.note_missing_vectors()
         return Staged(value), "lexical"
     if rows.shape != (len(texts), space.dim):
         raise ModelError(
@@ -200,3 +194,14 @@ def stage(
     for place, row in zip(texts, rows, strict=True):
         vectors[place] = row.astype("<f4").tobytes()
     return Staged(value, vectors, space), "full"
+
+
+def stage_outcome(vault: Vault, staged: Sequence[Staged]) -> Outcome:
+    """Return what the last of the staged changes will do, as far as can be said before the end.
+
+    Only the caller's own ids can make a difference; looking costs carrying out what is staged.
+    """
+    changes = staged[-1].changes.changes
+    if any(isinstance(item, Add) and item.draft.header.external_id for item in changes):
+        return vault.preview(staged)
+    return Outcome(ids=[item.id for item in changes])

@@ -33,6 +33,9 @@ from mnemos.types import (
 
 VERSION = 1
 SALT_BYTES = 32
+MOST_LEVELS = 64
+"""Nesting of metadata; deeper values could be written and not be read again."""
+
 BLOB_THRESHOLD = 1 << 20
 """Payloads above this many bytes lie outside the tables (DESIGN: blobs)."""
 
@@ -69,7 +72,6 @@ def encode_json(value: object) -> bytes:
         text = json.dumps(
             value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         )
-        _check_keys(value)
         return text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(
@@ -83,16 +85,18 @@ def encode_json(value: object) -> bytes:
         ) from error
 
 
-def _check_keys(value: object) -> None:
-    """Refuse the keys that ``json`` would turn into text without a word."""
+def _check_keys(value: object, depth: int = 0) -> None:
+    """Refuse the keys that ``json`` would turn into text without a word, and what is too deep."""
+    if depth > MOST_LEVELS:
+        raise ValueError(f"nested deeper than {MOST_LEVELS} levels")
     if isinstance(value, dict):
         for key, item in cast("dict[object, object]", value).items():
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is no string")
-            _check_keys(item)
+            _check_keys(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in cast("list[object]", value):
-            _check_keys(item)
+            _check_keys(item, depth + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +110,8 @@ class Body:
 
 
 def _iso(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise InvalidInput(f"the time {moment.isoformat()} has no zone; give an aware datetime")
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -115,7 +121,7 @@ def _encode_field(name: str, value: Any) -> Any:
     if name == "mentions":
         return [[item.text, _iso(item.start), _iso(item.end)] for item in value]
     if name == "metadata":
-        return dict(value)
+        return checked_metadata(value)
     return list(value) if name in _SEQUENCES else value
 
 
@@ -136,6 +142,23 @@ def _decode_field(name: str, value: Any) -> Any:
     if name == "origin":
         return Origin(value)
     return tuple(value) if name in _SEQUENCES else value
+
+
+def checked_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as a dict that JSON says without loss.
+
+    Raises
+    ------
+    InvalidInput
+        If a key is no string, or it is nested deeper than 64 levels.
+    """
+    try:
+        _check_keys(dict(value))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"metadata cannot be stored: {error}; give a dict of string keys and JSON values"
+        ) from error
+    return dict(value)
 
 
 def encode_header(header: Header) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from mnemos.kernel import lifecycle, schema, segments
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import Body, decode_content, encode_header, encode_json
 from mnemos.kernel.journal import Journal, ensure_subject, find_subject
+from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
 from mnemos.kernel.projection import Projection, live_version
-from mnemos.kernel.schema import MAIN, Id, Vector, Version
+from mnemos.kernel.schema import MAIN, External, Id, Vector, Version
 from mnemos.types import (
     Add,
     Change,
@@ -112,6 +113,8 @@ class Commit:
         self._journal = Journal(tx, self._tenant, actor=changes.actor, now=now, entropy=entropy)
         self._projection = Projection(tx)
         self._space = space
+        self._now = now
+        self._wordy = 0  # rows with words and without a vector
         self._outcome = Outcome()
 
     def run(self, vectors: Sequence[bytes | None] = ()) -> Outcome:
@@ -127,6 +130,8 @@ class Commit:
             self._one(change, vector)
         self._projection.finish()
         self._drop_empty_subjects()
+        if self._wordy and next(self._tx.scan(schema.SPACES, (), limit=1), None):
+            self._tx.put(schema.META, schema.Meta("vectors", "pending"))
         self._outcome.seq = self._journal.finish()
         return self._outcome
 
@@ -159,7 +164,7 @@ class Commit:
     def _add(self, change: Add, vector: bytes | None) -> None:
         lifecycle.check_first(change.draft.state)
         existing = self._external(change.draft.header)
-        if existing is not None:
+        if existing is not None and not self._expired(existing):
             if stored_twin(self._tx, self._blobs, self._changes.scope, change):
                 self._outcome.ids.append(existing.id)
                 self._outcome.duplicates += 1
@@ -190,6 +195,17 @@ class Commit:
             raise NotFound(f"memory {found.id!r} has no current version on this branch")
         return live
 
+    def _check_thawed(self, found: Id) -> None:
+        body = self._live_body(found)
+        if body is not None and body.header.frozen:
+            raise Protected(f"memory {found.id} is frozen; add a new one, or forget this one")
+
+    def _expired(self, found: Id) -> bool:
+        """Return whether a cube's lifespan is over: its external id is then free again."""
+        body = self._live_body(found)
+        end = body.header.expires_at if body is not None else None
+        return end is not None and end <= self._now
+
     def _live_body(self, found: Id) -> Body | None:
         return load_body(self._tx, self._blobs, self._tenant, self._live(found).content)
 
@@ -210,9 +226,7 @@ class Commit:
     def _update(self, id: str, draft: Draft, vector: bytes | None) -> None:
         found = self._own(id)
         live = self._live(found)
-        body = self._live_body(found)
-        if body is not None and body.header.frozen:
-            raise Protected(f"memory {id} is frozen; add a new one, or forget this one")
+        self._check_thawed(found)
         if draft.state.value != live.state:
             _check_step(live, draft.state)
         self._check_sources(draft.header)
@@ -242,11 +256,14 @@ class Commit:
         if vector is not None and self._space is not None:
             row = Vector(self._tenant, subject, MAIN, self._space, written.event.seq, vector)
             self._tx.insert(schema.VECTORS, [row])
+        elif index_text(draft.header, draft.payload):
+            self._wordy += 1
 
     def _transition(self, change: Transition) -> None:
         found = self._own(change.id)
         live = self._live(found)
         _check_step(live, change.state)
+        self._check_thawed(found)
         written = self._journal.append(
             "state",
             cube=change.id,
@@ -310,6 +327,11 @@ class Commit:
     def _headers(self, id: str) -> list[Header]:
         return [decode_content(row.body).header for row in self._contents(id)]
 
+    def _free(self, row: External) -> None:
+        """Give a caller's id back, unless another memory has taken it over."""
+        if self._tx.get(schema.EXTERNALS, row[:3]) == row:
+            self._tx.delete(schema.EXTERNALS, row[:3])
+
     def _erase(self, id: str, headers: Sequence[Header]) -> None:
         found = find(self._tx, self._tenant, id)
         for row in self._contents(id):
@@ -322,8 +344,7 @@ class Commit:
             for source in header.derived_from:
                 self._tx.delete(schema.SOURCES, (self._tenant, source, id))
             if header.external_id is not None:
-                key = (self._tenant, found.subject, header.external_id)
-                self._tx.delete(schema.EXTERNALS, key)
+                self._free(External(self._tenant, found.subject, header.external_id, id))
         written = self._journal.append(
             "forget",
             cube=id,

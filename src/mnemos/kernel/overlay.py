@@ -142,7 +142,7 @@ class StagedBlobs:
 
     def get(self, name: str) -> bytes | None:
         """Return a staged blob, or the one beneath."""
-        return self._staged.get(name) or self._base.get(name)
+        return self._staged[name] if name in self._staged else self._base.get(name)
 
     def delete(self, name: str) -> None:
         """Drop a staged blob; those beneath stay."""

@@ -97,9 +97,14 @@ class Reader:
             for number, row in enumerate(self._versions(id), start=1)
             if row.born <= moment
         ]
-        if not found:
+        if not found or self._expired(found[-1]):
             raise self._missing(id)
         return tuple(found)
+
+    def _expired(self, cube: MemCube) -> bool:
+        """Return whether a cube's lifespan is over for this view."""
+        end = cube.header.expires_at
+        return end is not None and end <= self._view.now
 
     def owner(self, id: str) -> str:
         """Return the subject a cube of this tenant belongs to.
@@ -174,7 +179,7 @@ class Reader:
             return None
         cube = self._cube(row, number)
         header = cube.header
-        if not expired and header.expires_at is not None and header.expires_at <= view.now:
+        if not expired and self._expired(cube):
             return None
         if view.kinds is not None and header.kind not in view.kinds:
             return None

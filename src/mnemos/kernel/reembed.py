@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from mnemos.errors import ModelError
 from mnemos.kernel import schema, segments
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.keys import index_text
@@ -79,6 +80,7 @@ def reembed(
     """
     space = _ensure_space(vault, embedder)
     done = 0
+    tried: set[tuple[segments.PageKey, int]] = set()
     while True:
         with vault.store.read() as tx:
             heads = _heads(tx)
@@ -90,6 +92,13 @@ def reembed(
             if switched:
                 return Progress(done=done, total=total, switched=True)
             continue
+        wanted = {(key, row.born) for key, rows in missing.items() for row in rows}
+        if wanted & tried:
+            raise ModelError(
+                f"{embedder.fingerprint!r} gives no usable vector for {len(wanted & tried)} "
+                "memories; the vault keeps the vectors it had: try another embedder"
+            )
+        tried |= wanted
         for key, rows in missing.items():
             for start in range(0, len(rows), BATCH):
                 done += _embed(vault, embedder, space, key, rows[start : start + BATCH])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from mnemos.errors import FormatTooNew, ModelMismatch
+from mnemos.errors import FormatTooNew, ModelMismatch, StoreError, StoreFull
 from mnemos.kernel import blobs, keys, schema, segments, tokens
 from mnemos.kernel.commit import Commit, Outcome, stored_twin
 from mnemos.kernel.overlay import Overlay, StagedBlobs
@@ -127,14 +127,20 @@ class Vault:
             If the vault was changed over to another embedder since the vectors were made.
         """
         outcomes: list[Outcome] = []
-        with self.store.write() as tx:
-            for item in staged:
-                commit = self._prepare(tx, self.store.blobs, item)
-                outcomes.append(commit.run(item.vectors))
-                for page in commit.touched():
-                    segments.seal_full(tx, page)
-            if any(outcome.forgotten for outcome in outcomes):
-                tx.put(schema.META, Meta("scrub", "pending"))
+        try:
+            with self.store.write() as tx:
+                for item in staged:
+                    commit = self._prepare(tx, self.store.blobs, item)
+                    outcomes.append(commit.run(item.vectors))
+                    for page in commit.touched():
+                        segments.seal_full(tx, page)
+                if any(outcome.forgotten for outcome in outcomes):
+                    since = f"{staged[-1].changes.scope.tenant}:{outcomes[-1].seq}"
+                    tx.put(schema.META, Meta("scrub", since))
+        except StoreFull:
+            with suppress(StoreError):
+                blobs.sweep(self.store)  # those put for rows that did not come about
+            raise
         for outcome in outcomes:
             for name in outcome.dropped_blobs:
                 self.store.blobs.delete(name)
@@ -171,10 +177,12 @@ class Vault:
                 and stored_twin(tx, self.store.blobs, changes.scope, change)
             ]
 
-    def note_missing_vectors(self) -> None:
-        """Record that some memory waits for its vector; ``reembed`` brings it."""
-        with self.store.write() as tx:
-            tx.put(schema.META, Meta("vectors", "pending"))
+    def preview(self, staged: Sequence[Staged]) -> Outcome:
+        """Return what the last of the staged changes would do after the others; nothing is made."""
+        with self.store.read() as tx:
+            overlay, blobs = Overlay(tx), StagedBlobs(self.store.blobs)
+            outcomes = [self._prepare(overlay, blobs, item).run(item.vectors) for item in staged]
+        return outcomes[-1]
 
     def scrub(self) -> Place:
         """Make what was deleted leave the store's own files, and say whether it has.
@@ -189,7 +197,8 @@ class Vault:
         if hindrance:
             return Place(name="log", status="pending", why=hindrance)
         with self.store.write() as tx:
-            tx.delete(schema.META, ("scrub",))
+            if tx.get(schema.META, ("scrub",)) == pending:  # else somebody forgot more meanwhile
+                tx.delete(schema.META, ("scrub",))
         return Place(name="log", status="purged")
 
     @contextmanager

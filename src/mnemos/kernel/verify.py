@@ -91,9 +91,16 @@ def verify(vault: Vault, *, progress: Callable[[int], None] | None = None) -> Re
         report.note(f"file: {problem}")
     with vault.store.read() as tx:
         for tenant in journal.tenants(tx):
-            _tenant(tx, vault, tenant, report, progress)
-        for name in orphans(tx, vault.store.blobs):
-            report.note(f"blob {name} belongs to no memory; it is swept at the next opening")
+            try:
+                _tenant(tx, vault, tenant, report, progress)
+            except (LookupError, TypeError, ValueError) as error:
+                report.note(f"journal of {tenant!r}: damage ends the check ({error})")
+        strays = orphans(tx, vault.store.blobs)
+    if strays:
+        with vault.store.write() as tx:  # under the lock none is on its way to its commit
+            strays = orphans(tx, vault.store.blobs)
+    for name in strays:
+        report.note(f"blob {name} belongs to no memory; it is swept at the next opening")
     return report
 
 
@@ -181,10 +188,30 @@ def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
             report.note(f"page {key}: its segments cannot be read ({error})")
             continue
         _difference("pages", present, segments.page_rows(rebuilt, key), report)
+        _vectors(tx, key, report)
         page = tx.get(schema.PAGES, key)
         tail = sum(1 for _ in tx.scan(schema.TAIL, key))
         if page is not None and page.tail != tail:
             report.note(f"page {key}: its tail holds {tail} rows, {page.tail} were counted")
+
+
+def _vectors(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
+    """Check the form of a page's vectors; which they are lies outside the chain."""
+    import numpy as np
+
+    for space in tx.scan(schema.SPACES, ()):
+        width = 4 * space.dim
+        found = [(row.bytes, width) for row in tx.scan(schema.VECTORS, (*key, space.space))]
+        found.extend(
+            (part.bytes, part.n * width)
+            for part in tx.scan(schema.SEGMENTS, key)
+            if part.encoding == f"f32:{space.space}"
+        )
+        if any(
+            len(data) != size or not np.isfinite(np.frombuffer(data, "<f4")).all()
+            for data, size in found
+        ):
+            report.note(f"page {key}: vectors of space {space.space} are damaged; run reembed")
 
 
 def _difference(name: str, present: Iterable[Any], expected: Iterable[Any], report: Report) -> None:

@@ -13,6 +13,9 @@ from typing import cast
 
 from mnemos.errors import InvalidInput
 
+MAX_ID_BITS = 128
+"""Largest number that serves as an id."""
+
 MAX_SHOWN = 60
 """Most characters of the caller's text an error message repeats."""
 
@@ -22,7 +25,10 @@ def optional_string(value: object, what: str, where: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and what in ("id", "session"):
-        return shown(value)
+        if value.bit_length() > MAX_ID_BITS:
+            problem = f"{what} of {where} is {shown(value)}; allowed: up to {MAX_ID_BITS} bits"
+            raise InvalidInput(problem)
+        return str(value)
     return checked_string(value, f"{what} of {where}") or None
 
 

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from mnemos.kernel.keys import spoken_date
 from mnemos.kernel.ports import TokenCounter
 from mnemos.kernel.tokens import fold
-from mnemos.types import Citation, Context, Kind, MemCube, Origin, TimeMention, Trace
+from mnemos.retrieval.time_expressions import is_relative
+from mnemos.types import Citation, Context, Kind, MemCube, Origin, Trace
 
 STANDING = (Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE)
 """Kinds that are always packed, whatever is asked: similarity finds almost none of them."""
 
 STANDING_SHARE = 0.5
 """At most this part of the budget goes to standing memories."""
-
-MOST_SPAN = timedelta(days=8)
-"""Longer spans ("last year") tell their first day only, which would mislead."""
 
 TRUSTED = frozenset({Origin.USER, Origin.AGENT})
 
@@ -61,16 +58,9 @@ def _words(cube: MemCube) -> str:
     meant = [
         f"{mention.text} = {spoken_date(mention.start)}"
         for mention in header.mentions
-        if _says_more(mention)
+        if is_relative(mention, said)
     ]
     return f"{said} ({'; '.join(meant)})" if meant else said
-
-
-def _says_more(mention: TimeMention) -> bool:
-    """Return whether a reader needs the date: "yesterday" does, "3 May" and "Christmas" do not."""
-    lone_name = mention.text[:1].isupper() and " " not in mention.text
-    dated = any(letter.isdigit() for letter in mention.text)
-    return not lone_name and not dated and mention.end - mention.start <= MOST_SPAN
 
 
 def _line(cube: MemCube, label: str) -> _Line:

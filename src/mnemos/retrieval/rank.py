@@ -11,7 +11,7 @@ Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,39 +57,113 @@ class Question:
     spans: tuple[tuple[int, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Everything a ranking was made from, kept until somebody asks why.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    counts : (q, n) float32
+        Occurrences of the query terms.
+    lists, ranks : dict
+        Every list's scores and ranks, ``(n,)``; rank 0 is beyond the list's end.
+    flags : dict
+        What doubles a score, ``(n,)`` bool.
+    """
+
+    question: Question
+    counts: NDArray[np.float32]
+    lists: dict[str, NDArray[np.float32]]
+    ranks: dict[str, NDArray[np.int64]]
+    flags: dict[str, NDArray[np.bool_]]
+
+    def why(self, row: int, total: float) -> tuple[Reason, ...]:
+        """Return the reasons for one row, largest share first; shares add up to 1."""
+        base = 0.0
+        reasons: list[Reason] = []
+        for name, ranks in self.ranks.items():
+            place = int(ranks[row])
+            if place:
+                part = 1.0 / (CONSTANT + place)
+                base += part
+                reasons.append(
+                    Reason(
+                        signal=name,
+                        rank=place,
+                        value=round(float(self.lists[name][row]), 4),
+                        share=part / total,
+                        detail=self._matched(row) if name == "words" else "",
+                    )
+                )
+        reasons.extend(
+            Reason(signal=name, rank=1, value=1.0, share=base / total)
+            for name, flag in self.flags.items()
+            if flag[row]
+        )
+        return tuple(sorted(reasons, key=lambda reason: -reason.share))
+
+    def _matched(self, row: int) -> str:
+        """Return the query terms the row holds, as spelled in the index."""
+        words = zip(self.question.terms.values(), self.counts[:, row] > 0, strict=True)
+        return " ".join(word for word, there in words if there)
+
+
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One row with its score and why."""
+    """One row, by position and by birth and cube number, with its score, and why on request."""
 
     position: int
+    born: int
+    cube: int
     score: float
-    why: tuple[Reason, ...]
+    row: int
+    evidence: Evidence = field(compare=False)
+
+    @property
+    def why(self) -> tuple[Reason, ...]:
+        """The reasons, largest share first."""
+        return self.evidence.why(self.row, self.score)
 
 
-def _lists(rows: signals.Rows, question: Question) -> dict[str, NDArray[np.float32]]:
-    """Return every list as one score per row; a row the list says nothing of has -inf."""
-    found: dict[str, NDArray[np.float32]] = {}
-    if question.terms:
-        counts = signals.term_counts(rows, list(question.terms))
-        found["words"] = signals.bm25(counts, rows.length)
-        around = signals.window_sum(counts, rows.session)
-        found["window-words"] = signals.bm25(around, signals.window_sum(rows.length, rows.session))
-        by_session = signals.bm25(
-            signals.session_sum(counts, rows.session),
-            signals.session_sum(rows.length, rows.session),
-        )
-        found["session-words"] = by_session[rows.session]
-        for name, scores in found.items():
-            found[name] = np.where(scores > 0, scores, -np.inf).astype(np.float32)
-    if question.vector is not None:
-        near = signals.meaning(rows, question.vector)
-        if near is not None:
-            ones = np.ones(len(rows), np.float32)
-            found["meaning"] = near
-            found["window-meaning"] = signals.window_sum(near, rows.session) / signals.window_sum(
-                ones, rows.session
-            )
-    return found
+def _by_words(rows: signals.Rows, counts: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return the lists made of words; a row that holds none of them has -inf."""
+    session = rows.session
+    around = signals.window_sum(counts, session)
+    by_session = signals.bm25(
+        signals.session_sum(counts, session), signals.session_sum(rows.length, session)
+    )
+    found = {
+        "words": signals.bm25(counts, rows.length),
+        "window-words": signals.bm25(around, signals.window_sum(rows.length, session)),
+        "session-words": by_session[session],
+    }
+    return {name: np.where(scores > 0, scores, -np.inf) for name, scores in found.items()}
+
+
+def _by_meaning(
+    rows: signals.Rows, vector: NDArray[np.float32] | None
+) -> dict[str, NDArray[np.float32]]:
+    """Return the lists made of vectors."""
+    near = None if vector is None else signals.meaning(rows, vector)
+    if near is None:
+        return {}
+    members = signals.window_sum(np.ones(len(rows), np.float32), rows.session)
+    return {
+        "meaning": near,
+        "window-meaning": signals.window_sum(near, rows.session) / members,
+    }
+
+
+def score_lists(
+    rows: signals.Rows, question: Question
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Return the query terms' counts ``(q, n)`` and every list's scores ``(n,)``."""
+    terms = list(question.terms)
+    counts = signals.term_counts(rows, terms)
+    lists = _by_words(rows, counts) if terms else {}
+    return counts, lists | _by_meaning(rows, question.vector)
 
 
 def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -129,59 +203,30 @@ def rank(
         How many to return at most.
     """
     rows = signals.arrange(arrays, mask)
-    lists = _lists(rows, question)
-    if not len(rows) or not lists:
+    if not len(rows):
+        return []
+    counts, lists = score_lists(rows, question)
+    if not lists:
         return []
     ranks = {name: _ranks(scores) for name, scores in lists.items()}
     fused = np.sum([_share(item) for item in ranks.values()], axis=0)
-    named = signals.speaker_match(rows, list(question.terms))
-    timed = signals.within(rows, list(question.spans))
-    total = fused * (1.0 + named + timed)
+    flags = {
+        "speaker": signals.speaker_match(rows, list(question.terms)),
+        "time": signals.within(rows, list(question.spans)),
+    }
+    total = fused * (1.0 + flags["speaker"] + flags["time"])
     best = np.argsort(-total, kind="stable")[:top_k]
+    evidence = Evidence(question, counts, lists, ranks, flags)
     best = best[total[best] > 0]
-    flags = {"speaker": named, "time": timed}
+    at = rows.positions[best]
     return [
-        Ranked(
-            int(rows.positions[row]),
-            float(total[row]),
-            _explain(rows, int(row), question, lists, ranks, flags, float(total[row])),
+        Ranked(position, born, cube, score, row, evidence)
+        for position, born, cube, score, row in zip(
+            at.tolist(),
+            arrays.column("born")[at].tolist(),
+            arrays.column("cube")[at].tolist(),
+            total[best].tolist(),
+            best.tolist(),
+            strict=True,
         )
-        for row in best
     ]
-
-
-def _explain(
-    rows: signals.Rows,
-    row: int,
-    question: Question,
-    lists: dict[str, NDArray[np.float32]],
-    ranks: dict[str, NDArray[np.int64]],
-    flags: dict[str, NDArray[np.bool_]],
-    total: float,
-) -> tuple[Reason, ...]:
-    """Return the reasons for one row, largest share first; shares add up to 1."""
-    base = 0.0
-    reasons: list[Reason] = []
-    for name, item in ranks.items():
-        if item[row]:
-            part = 1.0 / (CONSTANT + int(item[row]))
-            base += part
-            detail = _matched(rows, row, question) if name == "words" else ""
-            value = round(float(lists[name][row]), 4)
-            reasons.append(
-                Reason(
-                    signal=name, rank=int(item[row]), value=value, share=part / total, detail=detail
-                )
-            )
-    for name, flag in flags.items():
-        if flag[row]:
-            reasons.append(Reason(signal=name, rank=1, value=1.0, share=base / total))
-    return tuple(sorted(reasons, key=lambda reason: -reason.share))
-
-
-def _matched(rows: signals.Rows, row: int, question: Question) -> str:
-    """Return the query terms the row holds, as spelled in the index."""
-    position = int(rows.positions[row])
-    return " ".join(
-        word for term, word in question.terms.items() if position in rows.arrays.lookup(term)[0]
-    )

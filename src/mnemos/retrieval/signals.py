@@ -22,6 +22,9 @@ B = 0.75
 REACH = 2
 """Neighbours on each side of a turn that make its window: five turns."""
 
+DIGITS = 6
+"""Decimals of a cosine that count."""
+
 Floats = NDArray[np.float32]
 
 
@@ -109,16 +112,22 @@ def session_sum(values: Floats, session: NDArray[np.int64]) -> Floats:
 
 
 def meaning(rows: Rows, query: Floats) -> Floats | None:
-    """Return cosine similarities ``(n,)``; None where the page has no vectors."""
+    """Return cosine similarities ``(n,)``; None where the page has no vectors.
+
+    They are rounded: the last bits of a matrix product depend on where in the matrix a row lies,
+    and a ranking must not.
+    """
     vectors = rows.arrays.vectors
     if vectors is None or vectors.shape[1] != len(query):
         return None
-    return (vectors @ query)[rows.positions]
+    return np.round((vectors @ query)[rows.positions], DIGITS)
 
 
 def speaker_match(rows: Rows, terms: list[int]) -> NDArray[np.bool_]:
     """Return which rows were said by someone the query names."""
     named = rows.arrays.column("speaker")[rows.positions]
+    if not terms:
+        return np.zeros(len(rows), bool)
     return np.isin(named, terms) & (named != 0)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 
 from mnemos.errors import InvalidInput
@@ -36,6 +36,28 @@ _TIE = re.compile(
 )
 _YEAR = re.compile(r"\d{4}")
 _COMMA = re.compile(r"\s{0,2},\s{0,3}(?:the\s|den\s|le\s)?")
+
+
+MOST_RELATIVE = timedelta(days=8)
+
+
+def is_relative(mention: TimeMention, text: str) -> bool:
+    """Return whether a mention needs a moment to be understood: "yesterday", "last Friday".
+
+    "3 May" carries its date in its words, "May", "Friday" and "Christmas" alone do not say which
+    one is meant, and of "last year" the words say more than a first day would.
+
+    Parameters
+    ----------
+    mention : TimeMention
+        One of those found in ``text``.
+    text : str
+        Where it was found.
+    """
+    words = mention.text
+    dated = any(letter.isdigit() for letter in words)
+    lone_name = words[:1].isupper() and " " not in words and not text.startswith(words)
+    return not dated and not lone_name and mention.end - mention.start <= MOST_RELATIVE
 
 
 @dataclass(frozen=True, slots=True)

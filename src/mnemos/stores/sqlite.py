@@ -21,6 +21,7 @@ from typing import Any
 
 from mnemos.errors import (
     FormatTooNew,
+    InvalidInput,
     StoreBusy,
     StoreClosed,
     StoreCorrupt,
@@ -44,6 +45,7 @@ MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 
 _SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
 
+_REFUSALS = (sqlite3.Error, UnicodeDecodeError)
 _FULL = "the disk or a size limit is full; free some room and retry"
 _BY_NAME = {
     "SQLITE_BUSY": (StoreBusy, "another process holds the lock; retry, or raise the time-out"),
@@ -61,12 +63,15 @@ _BY_NAME = {
 }
 
 
-def translate(error: sqlite3.Error, path: str) -> StoreError:
-    """Return the typed error for SQLite's refusal, which stays as its cause."""
+def translate(error: sqlite3.Error | UnicodeDecodeError, path: str) -> StoreError:
+    """Return the typed error for SQLite's refusal, which stays as its cause.
+
+    Of a damaged schema SQLite tells in words that Python cannot decode.
+    """
     name = getattr(error, "sqlite_errorname", None) or "SQLITE_ERROR"
     if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
         return StoreClosed(f"{path} was closed; open a new handle")
-    if "decode to UTF-8" in str(error):
+    if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
         name = "SQLITE_CORRUPT"
     for known, (kind, way_out) in _BY_NAME.items():
         if name == known or name.startswith(f"{known}_"):
@@ -111,6 +116,15 @@ def create_statements() -> Iterator[str]:
         yield f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
         for index, names in table.indexes.items():
             yield f"CREATE INDEX {table.name}_{index} ON {table.name} ({','.join(names)})"
+
+
+def _mistyped(table: Table[Any]) -> str:
+    """Return a statement that finds a row with a value no statement of ours can have put there."""
+    types: dict[str, type] = table.row.__annotations__
+    wrong = " OR ".join(
+        f"typeof({name})<>'{_SQL_TYPE[types[name].__name__].lower()}'" for name in table.row._fields
+    )
+    return f"SELECT 1 FROM {table.name} WHERE {wrong} LIMIT 1"
 
 
 class _Connection:
@@ -174,7 +188,7 @@ class _Tx:
         try:
             for found in cursor:
                 yield table.row._make(found)
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise translate(error, self._path) from error
 
     def insert(self, table: Table[Row], rows: Iterable[Row]) -> None:
@@ -203,8 +217,13 @@ class _Tx:
     def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         try:
             return self._execute(sql, values)
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise translate(error, self._path) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise InvalidInput(
+                f"cannot be stored: {error}; allowed are text without lone surrogates and numbers "
+                "of 64 bits"
+            ) from error
 
 
 @lru_cache(maxsize=128)
@@ -330,9 +349,15 @@ class SQLiteStore:
         with self._using() as connection:
             try:
                 found = self._run(connection, "PRAGMA integrity_check(20)").fetchall()
-            except sqlite3.Error as error:
+                problems = [] if found == [("ok",)] else [str(row[0]) for row in found]
+                problems.extend(
+                    f"table {table.name} holds a value of another type than its column"
+                    for table in TABLES
+                    if self._run(connection, _mistyped(table)).fetchone()
+                )
+            except _REFUSALS as error:
                 raise translate(error, self._path) from error
-        return [] if found == [("ok",)] else [str(row[0]) for row in found]
+        return problems
 
     def size(self) -> int:
         """Return the bytes of the file, its log and its blobs."""
@@ -353,19 +378,27 @@ class SQLiteStore:
         }
 
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Close every connection of this process, when what is under way in them has ended."""
+        if self._pid != os.getpid():
+            self.wake_in_child()
         self._closed = True
-        with self._list:
-            found = list(self._open)
-        for connection in found:
-            connection.close()
+        self._quiet()
+        self._gate.open()
 
     def rest(self) -> None:
         """Finish what is under way and close the connections: the process is about to fork."""
+        self._quiet()
+
+    def _quiet(self) -> None:
+        """Shut the gate and close every connection but one this thread is in a transaction of.
+
+        A transaction of another thread that does not end keeps its connection: to close it at
+        work would bring the process down.
+        """
         own: _Connection | None = getattr(self._local, "connection", None)
         inside = own is not None and own.depth > 0
         if not self._gate.shut(self._timeout, own=int(inside)):
-            return  # a transaction that does not end keeps its connection, and bars the child
+            return
         with self._list:
             found = list(self._open)
         for connection in found:
@@ -391,11 +424,14 @@ class SQLiteStore:
                 "can end it"
             )
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self._path} was closed; open a new handle")
+
     @contextmanager
     def _using(self) -> Generator[_Connection, None, None]:
         """Yield this thread's connection, opening one where there is none."""
-        if self._closed:
-            raise StoreClosed(f"{self._path} was closed; open a new handle")
+        self._check_open()
         if self._pid != os.getpid():
             self.wake_in_child()
         if self._barred:
@@ -410,6 +446,7 @@ class SQLiteStore:
         gate = self._gate
         gate.enter()
         try:
+            self._check_open()
             found = getattr(self._local, "connection", None)
             yield found if found is not None and not found.closed else self._new_connection()
         finally:
@@ -452,7 +489,7 @@ class SQLiteStore:
                 check_same_thread=False,
                 cached_statements=256,
             )
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise translate(error, self._path) from error
         connection = _Connection(raw)
         try:
@@ -516,7 +553,7 @@ class SQLiteStore:
     def _run(self, connection: _Connection, sql: str) -> Any:
         try:
             return connection.raw.execute(sql)
-        except sqlite3.Error as error:
+        except _REFUSALS as error:
             raise translate(error, self._path) from error
 
     def _one(self, connection: _Connection, sql: str) -> Any:

@@ -11,11 +11,11 @@ is the promise, and it raises ``AssertionError`` where the promise is not kept. 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from itertools import product
 from random import Random
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias
 
 from mnemos.errors import StoreClosed, StoreError
 from mnemos.kernel.ports import ReadTx, Store, Table, WriteTx
@@ -37,80 +37,14 @@ from mnemos.kernel.schema import (
     Source,
     Subject,
 )
+from mnemos.testing.expectations import Deliberate, equal, expect, raises
+from mnemos.testing.samples import BYTES, NUMBERS, WORDS, naive_scan, sample_rows
 
 MakeStore: TypeAlias = Callable[[], Store]
 StoreCheck: TypeAlias = Callable[[MakeStore], None]
 
 _PATIENCE = 60.0
 """Seconds after which a thread that should have ended counts as stuck."""
-
-_NUMBERS = (-(2**63), -1, 0, 1, 255, 2**31, 2**63 - 1)
-_WORDS = ("", "a", "a\0", "a\0b", "ab", "b", "B", "é", "e\u0301", "日本", "\U00010348", "\uffff")
-_BYTES = (b"", b"\0", b"\0\xff\0", bytes(range(256)))
-
-
-class _Deliberate(Exception):
-    """Raised by a check to leave a transaction."""
-
-
-def _expect(condition: bool, promise: str) -> None:
-    if not condition:
-        raise AssertionError(promise)
-
-
-def _equal(got: Any, wanted: Any, what: str) -> None:
-    if got != wanted:
-        raise AssertionError(f"{what}: got {got!r:.500}, wanted {wanted!r:.500}")
-
-
-@contextmanager
-def _raises(kind: type[BaseException], what: str) -> Generator[None, None, None]:
-    try:
-        yield
-    except kind:
-        return
-    raise AssertionError(f"{what}: {kind.__name__} was not raised")
-
-
-def sample_rows(table: Table[Any], count: int, *, seed: int = 0) -> list[Any]:
-    """Return rows for a table with distinct keys, shared prefixes and awkward values."""
-    random = Random(f"{table.name}:{seed}")
-    types = get_type_hints(table.row)
-    values = {int: _NUMBERS, str: _WORDS, bytes: _BYTES}
-    found: dict[tuple[Any, ...], Any] = {}
-    for _ in range(count * 4):
-        row = table.row._make(random.choice(values[types[name]]) for name in table.row._fields)
-        found.setdefault(table.key_of(row), row)
-    return list(found.values())[:count]
-
-
-def naive_scan(
-    table: Table[Any],
-    rows: Iterable[Any],
-    prefix: Sequence[str | int],
-    *,
-    index: str | None = None,
-    start: str | int | None = None,
-    stop: str | int | None = None,
-    reverse: bool = False,
-    limit: int | None = None,
-) -> list[Any]:
-    """Return what :meth:`mnemos.kernel.ports.ReadTx.scan` promises, the slow and plain way."""
-    order = [*table.columns_of(index), *table.columns_of(None)]
-
-    def shown(row: Any) -> bool:
-        ranks = [getattr(row, column) for column in order]
-        if ranks[: len(prefix)] != list(prefix):
-            return False
-        bounded: Any = next(iter(ranks[len(prefix) :]), None)
-        return (start is None or bounded >= start) and (stop is None or bounded < stop)
-
-    found = sorted(
-        filter(shown, rows),
-        key=lambda row: [getattr(row, column) for column in order],
-        reverse=reverse,
-    )
-    return found[:limit]
 
 
 def _fill(store: Store, *filling: tuple[Table[Any], Iterable[Any]]) -> None:
@@ -144,16 +78,16 @@ def check_get_returns_the_row_of_a_key(make_store: MakeStore) -> None:
         with store.read() as tx:
             for table, wanted in rows:
                 got = tx.get(table, table.key_of(wanted[0]))
-                _equal(got, None, f"{table.name} of an empty store")
+                equal(got, None, f"{table.name} of an empty store")
         _fill(store, *((table, wanted[:12]) for table, wanted in rows))
         with store.read() as tx:
             for table, wanted in rows:
                 for row in wanted[:12]:
                     got = tx.get(table, table.key_of(row))
-                    _equal(got, row, f"{table.name}: get")
-                    _equal(type(got), table.row, f"{table.name}: type of a row")
+                    equal(got, row, f"{table.name}: get")
+                    equal(type(got), table.row, f"{table.name}: type of a row")
                 for row in wanted[12:]:
-                    _equal(tx.get(table, table.key_of(row)), None, f"{table.name}: absent key")
+                    equal(tx.get(table, table.key_of(row)), None, f"{table.name}: absent key")
 
 
 def check_scan_keeps_order_and_bounds(make_store: MakeStore) -> None:
@@ -172,7 +106,7 @@ def check_scan_keeps_order_and_bounds(make_store: MakeStore) -> None:
                     for options in _scans(table, index, held, random):
                         got = list(tx.scan(table, **options))
                         wanted = naive_scan(table, held, **options)
-                        _equal(got, wanted, f"{table.name}.scan({options})")
+                        equal(got, wanted, f"{table.name}.scan({options})")
 
 
 def _scans(
@@ -206,20 +140,20 @@ def check_scans_may_interleave(make_store: MakeStore) -> None:
             forward = tx.scan(SOURCES, ("t",))
             backward = tx.scan(SOURCES, ("t",), reverse=True)
             for one, other in zip(forward, backward, strict=True):
-                _equal(tx.get(SOURCES, SOURCES.key_of(one)), one, "get between two scans")
+                equal(tx.get(SOURCES, SOURCES.key_of(one)), one, "get between two scans")
                 seen.append((one, other))
-            _equal(seen, list(zip(rows, rows[::-1], strict=True)), "two interleaved scans")
+            equal(seen, list(zip(rows, rows[::-1], strict=True)), "two interleaved scans")
 
 
 def check_values_come_back_unchanged(make_store: MakeStore) -> None:
     """Check that 64-bit numbers, any text and bytes of any length come back as given."""
     contents = [
         Content("t", seq, b"salt", data)
-        for seq, data in enumerate((*_BYTES, Random(0).randbytes(5_000_000)))
+        for seq, data in enumerate((*BYTES, Random(0).randbytes(5_000_000)))
     ]
-    heads = [Head(f"n{n}", n, -n - 1, bytes(32)) for n in _NUMBERS]
+    heads = [Head(f"n{n}", n, -n - 1, bytes(32)) for n in NUMBERS]
     texts = (
-        *_WORDS,
+        *WORDS,
         "x" * 2_000_000,
         "\r\n\t\x1b",
         "\u202eabc",
@@ -230,10 +164,10 @@ def check_values_come_back_unchanged(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         _fill(store, (CONTENTS, contents), (HEADS, heads), (META, settings))
         with store.read() as tx:
-            _expect(list(tx.scan(CONTENTS, ("t",))) == contents, "bytes came back changed")
-            _equal(sorted(tx.scan(HEADS, ())), sorted(heads), "numbers")
+            expect(list(tx.scan(CONTENTS, ("t",))) == contents, "bytes came back changed")
+            equal(sorted(tx.scan(HEADS, ())), sorted(heads), "numbers")
             for row in settings:
-                _equal(tx.get(META, (row.name,)), row, "text")
+                equal(tx.get(META, (row.name,)), row, "text")
 
 
 def check_insert_refuses_a_taken_key(make_store: MakeStore) -> None:
@@ -243,19 +177,19 @@ def check_insert_refuses_a_taken_key(make_store: MakeStore) -> None:
     """
     with closing(make_store()) as store:
         _fill(store, (META, [Meta("a", "old")]))
-        with _raises(StoreError, "insert of a committed key"), store.write() as tx:
+        with raises(StoreError, "insert of a committed key"), store.write() as tx:
             tx.put(META, Meta("b", "lost with the transaction"))
             tx.insert(META, [Meta("a", "new")])
         with store.read() as tx:
-            _equal(list(tx.scan(META, ())), [Meta("a", "old")], "after the undone insert")
+            equal(list(tx.scan(META, ())), [Meta("a", "old")], "after the undone insert")
         with store.write() as tx:
             tx.insert(META, [Meta("c", "first")])
-            with _raises(StoreError, "insert of a staged key"):
+            with raises(StoreError, "insert of a staged key"):
                 tx.insert(META, [Meta("c", "second")])
             tx.insert(META, [Meta("d", "later")])
         with store.read() as tx:
             kept = [Meta("a", "old"), Meta("c", "first"), Meta("d", "later")]
-            _equal(list(tx.scan(META, ())), kept, "a transaction that went on")
+            equal(list(tx.scan(META, ())), kept, "a transaction that went on")
 
 
 def check_put_replaces(make_store: MakeStore) -> None:
@@ -267,11 +201,11 @@ def check_put_replaces(make_store: MakeStore) -> None:
             tx.put(SUBJECTS, Subject("t", 3, "cy"))
             by_name = list(tx.scan(SUBJECTS, ("t",), index="name"))
         after = [Subject("t", 2, "bo"), Subject("t", 3, "cy"), Subject("t", 1, "zoe")]
-        _equal(by_name, after, "by name, inside the transaction")
+        equal(by_name, after, "by name, inside the transaction")
         with store.read() as tx:
-            _equal(list(tx.scan(SUBJECTS, ("t",), index="name")), after, "by name, afterwards")
-            _equal(list(tx.scan(SUBJECTS, ("t", "ana"), index="name")), [], "the old name")
-            _equal(tx.get(SUBJECTS, ("t", 1)), Subject("t", 1, "zoe"), "by key")
+            equal(list(tx.scan(SUBJECTS, ("t",), index="name")), after, "by name, afterwards")
+            equal(list(tx.scan(SUBJECTS, ("t", "ana"), index="name")), [], "the old name")
+            equal(tx.get(SUBJECTS, ("t", 1)), Subject("t", 1, "zoe"), "by key")
 
 
 def check_delete_takes_a_prefix(make_store: MakeStore) -> None:
@@ -284,9 +218,9 @@ def check_delete_takes_a_prefix(make_store: MakeStore) -> None:
                 tx.delete(SOURCES, rows[0][:depth])
                 tx.delete(SOURCES, ("nobody",))
                 wanted = [row for row in rows if row[:depth] != rows[0][:depth]]
-                _equal(list(tx.scan(SOURCES, ())), wanted, "inside the transaction")
+                equal(list(tx.scan(SOURCES, ())), wanted, "inside the transaction")
             with store.read() as tx:
-                _equal(list(tx.scan(SOURCES, ())), wanted, f"delete by {depth} columns")
+                equal(list(tx.scan(SOURCES, ())), wanted, f"delete by {depth} columns")
             with store.write() as tx:
                 for tenant in ("a", "ab"):
                     tx.delete(SOURCES, (tenant,))
@@ -298,11 +232,11 @@ def check_delete_and_insert_in_one_transaction(make_store: MakeStore) -> None:
         _fill(store, (ACTORS, [Actor("t", 1, "old")]))
         with store.write() as tx:
             tx.delete(ACTORS, ("t", 1))
-            _equal(tx.get(ACTORS, ("t", 1)), None, "a deleted row")
+            equal(tx.get(ACTORS, ("t", 1)), None, "a deleted row")
             tx.insert(ACTORS, [Actor("t", 1, "new")])
-            _equal(tx.get(ACTORS, ("t", 1)), Actor("t", 1, "new"), "a row inserted again")
+            equal(tx.get(ACTORS, ("t", 1)), Actor("t", 1, "new"), "a row inserted again")
         with store.read() as tx:
-            _equal(list(tx.scan(ACTORS, (), index="name")), [Actor("t", 1, "new")], "afterwards")
+            equal(list(tx.scan(ACTORS, (), index="name")), [Actor("t", 1, "new")], "afterwards")
 
 
 def check_a_write_is_all_or_nothing(make_store: MakeStore) -> None:
@@ -312,18 +246,18 @@ def check_a_write_is_all_or_nothing(make_store: MakeStore) -> None:
         _fill(store, *rows)
         with store.read() as tx:
             before = _everything(tx)
-        for error in (_Deliberate("stop"), KeyboardInterrupt()):
-            with _raises(type(error), "the error of the caller"), store.write() as tx:
+        for error in (Deliberate("stop"), KeyboardInterrupt()):
+            with raises(type(error), "the error of the caller"), store.write() as tx:
                 for table, held in rows:
                     tx.delete(table, table.key_of(held[0]))
                     tx.put(table, held[1])
                     tx.insert(table, [_unlike(table, held)])
                 raise error
             with store.read() as tx:
-                _equal(_everything(tx), before, f"after {error!r}")
+                equal(_everything(tx), before, f"after {error!r}")
         _fill(store, (META, [Meta("the store", "still writes")]))
         with store.read() as tx:
-            _equal(tx.get(META, ("the store",)), Meta("the store", "still writes"), "a later write")
+            equal(tx.get(META, ("the store",)), Meta("the store", "still writes"), "a later write")
 
 
 def _unlike(table: Table[Any], held: Iterable[Any]) -> Any:
@@ -350,7 +284,7 @@ def check_a_write_sees_itself(make_store: MakeStore) -> None:
                     wanted = naive_scan(
                         table, held.values(), (), index=index, reverse=reverse, limit=15
                     )
-                    _equal(got, wanted, f"{table.name} by {index}")
+                    equal(got, wanted, f"{table.name} by {index}")
 
 
 def check_reads_of_a_thread_share_a_snapshot(make_store: MakeStore) -> None:
@@ -358,13 +292,13 @@ def check_reads_of_a_thread_share_a_snapshot(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         _fill(store, (META, [Meta("a", "1")]))
         with store.read() as outer:
-            with _raises(_Deliberate, "an error inside a nested read"), store.read() as inner:
-                _equal(inner.get(META, ("a",)), outer.get(META, ("a",)), "two nested reads")
-                raise _Deliberate
-            _equal(outer.get(META, ("a",)), Meta("a", "1"), "the outer read goes on")
+            with raises(Deliberate, "an error inside a nested read"), store.read() as inner:
+                equal(inner.get(META, ("a",)), outer.get(META, ("a",)), "two nested reads")
+                raise Deliberate
+            equal(outer.get(META, ("a",)), Meta("a", "1"), "the outer read goes on")
         _fill(store, (META, [Meta("b", "2")]))
         with store.read() as tx:
-            _equal(len(list(tx.scan(META, ()))), 2, "a read after the nested ones")
+            equal(len(list(tx.scan(META, ()))), 2, "a read after the nested ones")
 
 
 def check_a_write_cannot_start_inside_a_transaction(make_store: MakeStore) -> None:
@@ -373,14 +307,14 @@ def check_a_write_cannot_start_inside_a_transaction(make_store: MakeStore) -> No
     It could neither see a fresh snapshot nor be undone with the write around it.
     """
     with closing(make_store()) as store:
-        with store.read(), _raises(StoreError, "a write inside a read"), store.write() as tx:
+        with store.read(), raises(StoreError, "a write inside a read"), store.write() as tx:
             tx.put(META, Meta("a", "inside a read"))
         with store.write() as outer:
-            with _raises(StoreError, "a write inside a write"), store.write() as tx:
+            with raises(StoreError, "a write inside a write"), store.write() as tx:
                 tx.put(META, Meta("b", "inside a write"))
             outer.put(META, Meta("c", "outside"))
         with store.read() as tx:
-            _equal(list(tx.scan(META, ())), [Meta("c", "outside")], "what was written")
+            equal(list(tx.scan(META, ())), [Meta("c", "outside")], "what was written")
 
 
 def _together(tasks: Sequence[Callable[[], None]]) -> None:
@@ -398,7 +332,7 @@ def _together(tasks: Sequence[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join(_PATIENCE)
-        _expect(not thread.is_alive(), "a thread waits for ever")
+        expect(not thread.is_alive(), "a thread waits for ever")
     if errors:
         raise errors[0]
 
@@ -433,9 +367,9 @@ def check_a_reader_sees_one_moment(make_store: MakeStore) -> None:
                     first = [row for row, _ in zip(tx.scan(META, ()), range(20), strict=False)]
                     value = int(first[0].value)
                     for row in reversed(all_at(value)):
-                        _equal(tx.get(META, (row.name,)), row, "one row of the moment")
-                    _equal(list(tx.scan(META, ())), all_at(value), "all rows of the moment")
-                _expect(value >= last, "a later reader saw an earlier moment")
+                        equal(tx.get(META, (row.name,)), row, "one row of the moment")
+                    equal(list(tx.scan(META, ())), all_at(value), "all rows of the moment")
+                expect(value >= last, "a later reader saw an earlier moment")
                 last = value
 
         _together([writer, reader, reader])
@@ -451,19 +385,19 @@ def check_nothing_is_lost_between_writers(make_store: MakeStore) -> None:
             for turn in range(turns):
                 with store.write() as tx:
                     row = tx.get(META, ("count",))
-                    _expect(row is not None, "the counter is gone")
+                    expect(row is not None, "the counter is gone")
                     tx.put(META, Meta("count", str(int(row.value) + 1 if row else 0)))
                     tx.insert(SOURCES, [Source("t", f"{number}", f"{turn:02}")])
 
         _together([lambda number=number: writer(number) for number in range(threads)])
         with store.read() as tx:
-            _equal(tx.get(META, ("count",)), Meta("count", str(threads * turns)), "the counter")
+            equal(tx.get(META, ("count",)), Meta("count", str(threads * turns)), "the counter")
             wanted = [
                 Source("t", f"{number}", f"{turn:02}")
                 for number in range(threads)
                 for turn in range(turns)
             ]
-            _equal(list(tx.scan(SOURCES, ())), wanted, "the rows of all threads")
+            equal(list(tx.scan(SOURCES, ())), wanted, "the rows of all threads")
 
 
 def check_acknowledged_is_seen_by_other_threads(make_store: MakeStore) -> None:
@@ -474,7 +408,7 @@ def check_acknowledged_is_seen_by_other_threads(make_store: MakeStore) -> None:
 
             def look(value: int = value) -> None:
                 with store.read() as tx:
-                    _equal(len(list(tx.scan(CONTENTS, ("t",)))), value + 1, "rows seen")
+                    equal(len(list(tx.scan(CONTENTS, ("t",)))), value + 1, "rows seen")
 
             _together([look])
 
@@ -484,17 +418,17 @@ def check_blobs(make_store: MakeStore) -> None:
     large = Random(1).randbytes(3_000_000)
     with closing(make_store()) as store:
         blobs = store.blobs
-        _equal((blobs.names(), blobs.get("aa")), ([], None), "an empty store's blobs")
+        equal((blobs.names(), blobs.get("aa")), ([], None), "an empty store's blobs")
         blobs.delete("aa")
         for name, data in (("bb", large), ("aa", b"\0\xff"), ("cc", b"")):
             blobs.put(name, data)
         blobs.put("bb", large)
-        _equal(blobs.names(), ["aa", "bb", "cc"], "names")
-        _expect(blobs.get("bb") == large, "a large blob came back changed")
-        _equal((blobs.get("aa"), blobs.get("cc")), (b"\0\xff", b""), "small blobs")
+        equal(blobs.names(), ["aa", "bb", "cc"], "names")
+        expect(blobs.get("bb") == large, "a large blob came back changed")
+        equal((blobs.get("aa"), blobs.get("cc")), (b"\0\xff", b""), "small blobs")
         blobs.delete("bb")
         blobs.delete("bb")
-        _equal((blobs.names(), blobs.get("bb")), (["aa", "cc"], None), "after delete")
+        equal((blobs.names(), blobs.get("bb")), (["aa", "cc"], None), "after delete")
 
 
 def check_blobs_inside_transactions(make_store: MakeStore) -> None:
@@ -507,45 +441,43 @@ def check_blobs_inside_transactions(make_store: MakeStore) -> None:
         with store.write() as tx:
             tx.put(META, Meta("blob", "aa"))
             store.blobs.put("aa", b"data")
-            _equal(store.blobs.get("aa"), b"data", "inside the transaction")
-        _equal(store.blobs.get("aa"), b"data", "after the commit")
-        with _raises(_Deliberate, "the error of the caller"), store.write():
+            equal(store.blobs.get("aa"), b"data", "inside the transaction")
+        equal(store.blobs.get("aa"), b"data", "after the commit")
+        with raises(Deliberate, "the error of the caller"), store.write():
             store.blobs.put("aa", b"data")
             store.blobs.put("bb", b"other")
-            raise _Deliberate
-        _equal(store.blobs.get("aa"), b"data", "an old blob after an undone transaction")
-        _expect(
-            store.blobs.get("bb") in (None, b"other"), "half a blob after an undone transaction"
-        )
+            raise Deliberate
+        equal(store.blobs.get("aa"), b"data", "an old blob after an undone transaction")
+        expect(store.blobs.get("bb") in (None, b"other"), "half a blob after an undone transaction")
 
 
 def check_scrub_keeps_what_is_there(make_store: MakeStore) -> None:
     """Check that ``scrub`` says ``""`` where nobody reads, and keeps what was not deleted."""
     segment = Segment("t", 1, 0, 1, "rows", 1, Random(2).randbytes(200_000))
     with closing(make_store()) as store:
-        _equal(store.scrub(), "", "scrub of a new store")
+        equal(store.scrub(), "", "scrub of a new store")
         _fill(store, (SEGMENTS, [segment, segment._replace(segment=2)]))
         with store.write() as tx:
             tx.delete(SEGMENTS, ("t", 1, 0, 1))
-        _equal(store.scrub(), "", "scrub with no reader")
+        equal(store.scrub(), "", "scrub with no reader")
         with store.read() as tx:
-            _equal(list(tx.scan(SEGMENTS, ())), [segment._replace(segment=2)], "after scrub")
+            equal(list(tx.scan(SEGMENTS, ())), [segment._replace(segment=2)], "after scrub")
 
 
 def check_it_tells_of_itself(make_store: MakeStore) -> None:
     """Check that a sound store checks as sound, says what it is, and that its size grows."""
     with closing(make_store()) as store:
-        _equal(store.check(), [], "check of a new store")
+        equal(store.check(), [], "check of a new store")
         before = store.size()
         _fill(store, (CONTENTS, [Content("t", 1, b"", Random(3).randbytes(1_000_000))]))
-        _expect(store.size() - before >= 900_000, "size does not count a row of a megabyte")
+        expect(store.size() - before >= 900_000, "size does not count a row of a megabyte")
         before = store.size()
         store.blobs.put("aa", Random(4).randbytes(1_000_000))
-        _expect(store.size() - before >= 900_000, "size does not count a blob of a megabyte")
-        _equal(store.check(), [], "check after writing")
+        expect(store.size() - before >= 900_000, "size does not count a blob of a megabyte")
+        equal(store.check(), [], "check after writing")
         said = store.describe()
         for name in ("engine", "location", "durability"):
-            _expect(bool(said.get(name)), f"describe() does not tell its {name}")
+            expect(bool(said.get(name)), f"describe() does not tell its {name}")
 
 
 def check_a_closed_store_refuses(make_store: MakeStore) -> None:
@@ -554,9 +486,9 @@ def check_a_closed_store_refuses(make_store: MakeStore) -> None:
     _fill(store, (META, [Meta("a", "1")]))
 
     def refused() -> None:
-        with _raises(StoreClosed, "a read after close"), store.read():
+        with raises(StoreClosed, "a read after close"), store.read():
             pass
-        with _raises(StoreClosed, "a write after close"), store.write() as tx:
+        with raises(StoreClosed, "a write after close"), store.write() as tx:
             tx.put(META, Meta("b", "2"))
 
     store.close()
@@ -575,17 +507,17 @@ def check_it_behaves_like_a_dictionary(make_store: MakeStore) -> None:
         for turn in range(60):
             staged = {name: dict(rows) for name, rows in held.items()}
             undo = random.random() < 0.3
-            with suppress(_Deliberate), store.write() as tx:
+            with suppress(Deliberate), store.write() as tx:
                 for _ in range(random.randrange(1, 12)):
                     _step(tx, random.choice(tables), staged, random)
                 if undo:
-                    raise _Deliberate
+                    raise Deliberate
             held = held if undo else staged
             with store.read() as tx:
                 for table, index in every_order:
                     wanted = naive_scan(table, held[table.name].values(), (), index=index)
                     got = list(tx.scan(table, (), index=index))
-                    _equal(got, wanted, f"{table.name} by {index}, turn {turn}")
+                    equal(got, wanted, f"{table.name} by {index}, turn {turn}")
 
 
 def _step(
@@ -603,7 +535,7 @@ def _step(
             tx.put(table, row)
             rows[key] = row
         case "insert" if key in rows:
-            with _raises(StoreError, f"insert of a taken key into {table.name}"):
+            with raises(StoreError, f"insert of a taken key into {table.name}"):
                 tx.insert(table, [row])
         case "insert":
             tx.insert(table, [row])
