@@ -182,7 +182,7 @@ def write(path: Path, name: str, pipe: int, *, at: int = 0, repeat: int = 1) -> 
     diary = Diary(pipe)
     memory = open_memory(path, name, Killer(at, diary) if at else None)
     for turn in range(repeat):
-        workload(memory, diary, f"{name}.{turn}", blobs=turn % 4 == 0)
+        workload(memory, diary, f"{name}.{turn}", blobs=bool(at) or turn % 12 == 8)
     diary.say(finished=True)
 
 

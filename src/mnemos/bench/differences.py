@@ -38,7 +38,7 @@ def means_of(rows: Mapping[str, Row]) -> dict[str, dict[str, float]]:
 
 
 def compare_means(
-    before: Means, after: Means, *, tolerance: float, name: str = ""
+    before: Means, after: Means, *, tolerance: float, flips: int = 0, name: str = ""
 ) -> Iterator[Difference]:
     """Yield every mean that moved by more than ``tolerance``, came or went.
 
@@ -48,6 +48,8 @@ def compare_means(
         Means by category and measure.
     tolerance : float
         Largest absolute change that counts as none.
+    flips : int
+        So many questions of a category may come out otherwise.
     name : str
         Put before what differs.
 
@@ -59,9 +61,10 @@ def compare_means(
     """
     for group in dict.fromkeys([*before, *after]):
         old, new = before.get(group, {}), after.get(group, {})
+        allowed = max(tolerance, flips / max(old.get("n", 1), 1))
         for measure in dict.fromkeys([*old, *new]):
             first, second = old.get(measure), new.get(measure)
             # A rounded number may lie just beyond the tolerance by its last digit.
-            if first is None or second is None or abs(first - second) > tolerance + 1e-9:
+            if first is None or second is None or abs(first - second) > allowed + 1e-9:
                 what = f"{name} {group} {measure}".strip()
                 yield Difference(what=what, before=first, after=second)

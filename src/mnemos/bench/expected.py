@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mnemos.bench.differences import Difference, Means, compare_means, means_of
-from mnemos.bench.record import RunRecord, setting_of
+from mnemos.bench.record import WORDS, RunRecord, setting_of
 from mnemos.errors import InvalidInput
 
 FOLDER = Path(__file__).parent / "expected"
 TOLERANCE = 0.005
 """Half a point: largest absolute change of a mean that passes."""
+
+MODEL_FLIPS = 1
+"""Questions per category that another processor may decide otherwise where a model takes part: the
+last bits of its vectors depend on the machine's instructions, and a near tie on the last bits."""
 
 DIGITS = 4
 
@@ -103,9 +107,9 @@ def check_expected(record: RunRecord, path: Path | None = None) -> list[Differen
     ]
     for name, rows in (("quality", record.quality), ("floor", record.floor)):
         before, after = _comparable(wanted[name], same_counter), means_of(rows)
-        found.extend(
-            compare_means(before, _comparable(after, same_counter), tolerance=TOLERANCE, name=name)
-        )
+        after = _comparable(after, same_counter)
+        flips = 0 if setting == WORDS else MODEL_FLIPS
+        found.extend(compare_means(before, after, tolerance=TOLERANCE, flips=flips, name=name))
     return found
 
 

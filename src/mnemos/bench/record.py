@@ -179,9 +179,13 @@ def _question(value: Mapping[str, Any]) -> QuestionResult:
     return QuestionResult(**fields)
 
 
+WORDS = "words"
+"""The setting without an embedder."""
+
+
 def setting_of(record: RunRecord) -> str:
     """Return what a record was measured with: ``words``, or the embedder's fingerprint."""
-    return record.embedder or "words"
+    return record.embedder or WORDS
 
 
 def save(record: RunRecord, folder: Path) -> Path:
