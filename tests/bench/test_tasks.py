@@ -214,3 +214,19 @@ def test_harbour_names_what_is_wrong(
 def test_harbour_elsewhere_needs_both_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"no harbour\.jsonl and no harbour_questions\.jsonl"):
         get_task("harbour").load(tmp_path)
+
+
+def test_audited_evidence_stands_for_the_annotators_own(sample: Path) -> None:
+    row = {
+        "qid": "locomo_0_qa0",
+        "sample_id": "conv-901",
+        "category": 4,
+        "question": "What did Rosa grow?",
+        "evidence": ["D1:1"],
+        "audit_evidence": ["D1:2"],
+    }
+    beside = sample.parent / "qa_normalized_dev.jsonl.gz"
+    beside.write_bytes(gzip.compress(json.dumps(row).encode()))
+    for name, gold in (("locomo", ("D1:1",)), ("locomo_audited", ("D1:2",))):
+        questions = [q for one in get_task(name).load(sample).dialogues for q in one.questions]
+        assert [q.gold for q in questions if q.text == row["question"]] == [gold]

@@ -60,8 +60,16 @@ def repair_evidence(evidence: Iterable[object], known: Iterable[str | None]) -> 
     return tuple(dict.fromkeys(turn for turn in named if turn in turns))
 
 
-def load(data: Path | None) -> TaskData:
-    """Read the conversations and questions of a file, or of the one in a folder."""
+def load(data: Path | None, *, audited: bool = False) -> TaskData:
+    """Read the conversations and questions of a file, or of the one in a folder.
+
+    Parameters
+    ----------
+    data : Path or None
+        The file, or its folder.
+    audited : bool
+        Whether the evidence an audit of the data set named stands for the annotators' own.
+    """
     path = _find(data)
     beside = sorted(path.parent.glob(NORMALIZED))
     normalized: dict[str, list[Mapping[str, Any]]] = {}
@@ -75,7 +83,7 @@ def load(data: Path | None) -> TaskData:
     for conversation, sample in zip(read, samples, strict=True):
         own: list[Mapping[str, Any]] = sample.get("qa") or []
         rows = normalized.get(conversation.name, own)
-        questions = tuple(_questions(conversation, rows))
+        questions = tuple(_questions(conversation, rows, audited=audited))
         dialogues.append(
             Dialogue(name=conversation.name, drafts=conversation.drafts, questions=questions)
         )
@@ -125,7 +133,9 @@ def _samples(path: Path) -> list[Mapping[str, Any]]:
     return [cast("Mapping[str, Any]", value)]
 
 
-def _questions(conversation: Conversation, rows: Iterable[Mapping[str, Any]]) -> Iterator[Question]:
+def _questions(
+    conversation: Conversation, rows: Iterable[Mapping[str, Any]], *, audited: bool
+) -> Iterator[Question]:
     known = [draft.header.external_id for draft in conversation.drafts]
     end = end_of(conversation.drafts)
     for number, row in enumerate(rows):
@@ -135,7 +145,8 @@ def _questions(conversation: Conversation, rows: Iterable[Mapping[str, Any]]) ->
         if category is None or not isinstance(text, str):
             message = f"question {id} has no text or no category from 1 to 5"
             raise InvalidInput(message)
-        gold = repair_evidence(row.get("evidence", ()), known)
+        corrected = row.get("audit_evidence") if audited else None
+        gold = repair_evidence(corrected or row.get("evidence", ()), known)
         if gold:
             yield Question(id=id, text=text, category=category, gold=gold, asked_at=end)
 
