@@ -22,7 +22,7 @@ from mnemos.kernel import canonical, segments
 from mnemos.kernel.schema import FORMAT
 from mnemos.stores.files import network_filesystem
 from mnemos.stores.sqlite import SQLiteStore
-from mnemos.testing import HashEmbedder
+from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 
 
 def open_plain(path):
@@ -133,7 +133,8 @@ def sealed(path, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 16)
     monkeypatch.setattr(segments, "SEAL_ROWS", 8)
     texts = {}
-    with Memory(path, embedder=HashEmbedder(16)) as memory:
+    ports = {"clock": SimClock(), "ids": SeededIds(1), "entropy": SeededEntropy(1)}
+    with Memory(path, embedder=HashEmbedder(16), **ports) as memory:
         for number in range(44):
             text = f"mk{number}x harbour lantern on 3 March {2000 + number}"
             texts[memory.add(text, user_id="ana", external_id=f"e{number}").id] = text
@@ -408,3 +409,14 @@ def test_a_vault_on_a_network_file_system_is_refused(path, monkeypatch):
     with pytest.raises(StoreError, match="local disk"):
         open_plain(path)
     assert not path.exists()
+
+
+def test_a_new_vault_does_not_sweep_the_blobs_of_a_lost_one(tmp_path):
+    path = tmp_path / "memory.db"
+    with Memory(path, embedder=None) as memory:
+        memory.add("x" * 1_100_000, user_id="ana")
+    (kept,) = (tmp_path / "memory.db.blobs").iterdir()
+    path.unlink()
+    with pytest.raises(StoreError, match=r"another vault's payloads"):
+        Memory(path, embedder=None)
+    assert kept.exists()

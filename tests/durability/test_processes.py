@@ -412,7 +412,6 @@ def test_a_staged_forget_leaves_no_bytes_behind(path):
     memory.close()
 
 
-@pytest.mark.xfail(reason="a read that an erasure overtakes is not repeated", strict=True)
 @pytest.mark.parametrize("call", ["get_all", "search"])
 def test_an_erasure_overtakes_a_read_of_a_large_memory(open_memory, monkeypatch, call):
     """The blob is gone while the reader's snapshot still names it: it was forgotten, not damaged."""

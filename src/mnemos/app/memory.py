@@ -41,9 +41,10 @@ from mnemos.app.writing import (
 from mnemos.errors import Conflict, InvalidInput, MnemosError
 from mnemos.kernel import governance
 from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Store, TokenCounter
+from mnemos.kernel.reading import Reader
 from mnemos.kernel.reembed import Progress, reembed
 from mnemos.kernel.statistics import Statistics, measure
-from mnemos.kernel.vault import Staged, Vault
+from mnemos.kernel.vault import Read, Staged, Vault
 from mnemos.kernel.verify import Report, verify
 from mnemos.memories.conversation_files import read_files
 from mnemos.retrieval.pack import estimate_tokens
@@ -344,8 +345,7 @@ class Memory:
         require_scope("delete_all", user_id, agent_id)
         scope = self._scope(user_id, agent_id, run_id)
         view = governance.open_view(scope, now=self._now(), states=governance.ALL_STATES)
-        with self._vault.reader(view, self._staged or ()) as reader:
-            ids = [cube.id for cube in reader.list(expired=True)]
+        ids = self._read(view, lambda reader: [cube.id for cube in reader.list(expired=True)])
         return self._forget(scope, ids)
 
     def begin(self) -> Transaction:
@@ -440,8 +440,7 @@ class Memory:
             If there is none of this id here.
         """
         view = self._view(self._scope_of(id, user_id, agent_id))
-        with self._vault.reader(view, self._staged or ()) as reader:
-            return reader.get(id)
+        return self._read(view, lambda reader: reader.get(id))
 
     def get_all(
         self,
@@ -475,16 +474,14 @@ class Memory:
         view = self._view(self._scope(user_id, agent_id, run_id), kinds=read_kinds(kinds))
         read_count("limit", limit)
         read_name("after", after)
-        with self._vault.reader(view, self._staged or ()) as reader:
-            return list(reader.list(after=after, limit=limit))
+        return self._read(view, lambda reader: list(reader.list(after=after, limit=limit)))
 
     def history(
         self, id: str, *, user_id: str | None = None, agent_id: str | None = None
     ) -> tuple[MemCube, ...]:
         """Return every version of a memory, oldest first."""
         view = self._view(self._scope_of(id, user_id, agent_id))
-        with self._vault.reader(view, self._staged or ()) as reader:
-            return reader.history(id)
+        return self._read(view, lambda reader: reader.history(id))
 
     # -------------------------------------------------------------------- upkeep
 
@@ -543,8 +540,7 @@ class Memory:
         """Return the scope a cube lies in; one passed by the caller must be the same."""
         read_id(id)
         view = self._view(self._scope(user_id, agent_id, None))
-        with self._vault.reader(view, self._staged or ()) as reader:
-            subject = reader.owner(id)
+        subject = self._read(view, lambda reader: reader.owner(id))
         if user_id is None and agent_id is None:
             return Scope(tenant=self._tenant, subject=subject)
         if view.scope.subject != subject:
@@ -556,6 +552,9 @@ class Memory:
 
     def _view(self, scope: Scope, kinds: frozenset[Kind] | None = None) -> View:
         return governance.open_view(scope, now=self._now(), kinds=kinds)
+
+    def _read(self, view: View, action: Callable[[Reader], Read]) -> Read:
+        return self._vault.read(view, action, self._staged or ())
 
     def _recall(self) -> Recall:
         return Recall(self._vault, self._embedder.get(), self._staged or ())

@@ -59,12 +59,15 @@ class Recall:
         """Return the best hits for a query in a view, each with its reasons."""
         watch = Stopwatch()
         question = self._question(query, view, watch)
-        with self.vault.reader(view, self.staged) as reader:
+
+        def action(reader: Reader) -> tuple[Hit, ...]:
             ranked = self._ranked(reader, query, question, watch)
-            hits = tuple(
-                Hit(cube=self._fetch(reader, item), score=item.score, why=item.why)
+            return tuple(
+                Hit(cube=reader.cube(item.born, item.cube), score=item.score, why=item.why)
                 for item in ranked
             )
+
+        hits = self.vault.read(view, action, self.staged)
         watch.lap("fetch", hits=len(hits))
         return Hits(hits, self._trace(watch, question))
 
@@ -72,12 +75,14 @@ class Recall:
         """Return standing memories and the best evidence, packed within a token budget."""
         watch = Stopwatch()
         question = self._question(query, view, watch)
-        with self.vault.reader(view, self.staged) as reader:
+
+        def action(reader: Reader) -> tuple[list[MemCube], list[MemCube]]:
             ranked = self._ranked(reader, query, question, watch)
-            found = [self._fetch(reader, item) for item in ranked]
-            watch.lap("fetch", hits=len(found))
-            standing = self._standing(reader)
-        watch.lap("standing", memories=len(standing))
+            found = [reader.cube(item.born, item.cube) for item in ranked]
+            return found, self._standing(reader)
+
+        found, standing = self.vault.read(view, action, self.staged)
+        watch.lap("fetch", hits=len(found), standing=len(standing))
         named = {cube.id for cube in standing}
         evidence = [cube for cube in found if cube.id not in named]
         packed = packing.pack(standing, evidence, budget=budget, count=count)
@@ -116,9 +121,6 @@ class Recall:
         ranked = ranking.rank(arrays, mask, question, query.top_k)
         watch.lap("rank", hits=len(ranked))
         return ranked
-
-    def _fetch(self, reader: Reader, item: ranking.Ranked) -> MemCube:
-        return reader.cube(item.born, item.cube)
 
     def _standing(self, reader: Reader) -> list[MemCube]:
         import numpy as np

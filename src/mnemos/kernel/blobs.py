@@ -13,18 +13,24 @@ from mnemos.kernel.canonical import Body, decode_content, decode_payload
 from mnemos.kernel.ports import Blobs, ReadTx, Store
 
 
+class MissingBlob(StoreCorrupt):
+    """A content names a blob that is not there: lost, or erased while it was being read."""
+
+
 def load_payload(blobs: Blobs, body: Body, salt: bytes) -> Body:
     """Return ``body`` with the payload its blob holds.
 
     Raises
     ------
+    MissingBlob
+        If the blob is gone.
     StoreCorrupt
-        If the blob is gone, or not what the journal committed to.
+        If it is not what the journal committed to.
     """
     assert body.blob is not None
     data = blobs.get(body.blob)
     if data is None:
-        raise StoreCorrupt(
+        raise MissingBlob(
             f"blob {body.blob} is missing from the vault's blob folder; restore it from a backup "
             "or forget the memory"
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mnemos.errors import FormatTooNew, ModelMismatch, StoreError, StoreFull
 from mnemos.kernel import blobs, keys, schema, segments, tokens
@@ -19,6 +20,9 @@ from mnemos.types import Add, Changes, Place, View
 
 LEXICON = f"{tokens.VERSION}+{keys.VERSION}"
 """What made the posting lists; recorded, so that two versions are never mixed."""
+
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,21 @@ class Vault:
             for item in staged:
                 self._prepare(overlay, blobs, item).run(item.vectors)
             yield Reader(overlay, blobs, view, cache=PageCache(), space=space)
+
+    def read(
+        self, view: View, action: Callable[[Reader], Read], staged: Sequence[Staged] = ()
+    ) -> Read:
+        """Return what ``action`` reads through a view, in one snapshot.
+
+        Blobs lie outside the snapshot, so an erasure can overtake it; then the action runs again
+        in a fresh one, which no longer names what was erased.
+        """
+        try:
+            with self.reader(view, staged) as reader:
+                return action(reader)
+        except blobs.MissingBlob:
+            with self.reader(view, staged) as reader:
+                return action(reader)
 
     def close(self) -> None:
         """Close the store."""

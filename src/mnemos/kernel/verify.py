@@ -23,6 +23,8 @@ from mnemos.kernel.schema import Event
 from mnemos.kernel.vault import Vault
 
 MOST_PROBLEMS = 100
+_LARGEST = 1e6
+"""More than any number of a sound vector, which should have length one."""
 
 DERIVED: tuple[Table[Any], ...] = (
     schema.IDS,
@@ -189,10 +191,21 @@ def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
             continue
         _difference("pages", present, segments.page_rows(rebuilt, key), report)
         _vectors(tx, key, report)
-        page = tx.get(schema.PAGES, key)
-        tail = sum(1 for _ in tx.scan(schema.TAIL, key))
-        if page is not None and page.tail != tail:
-            report.note(f"page {key}: its tail holds {tail} rows, {page.tail} were counted")
+        _row_of_page(tx, key, report)
+
+
+def _row_of_page(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
+    """Check that searches find the rows of a page through the one that describes it."""
+    page = tx.get(schema.PAGES, key)
+    tail = [row.born for row in tx.scan(schema.TAIL, key)]
+    sealed = [part.segment for part in tx.scan(schema.SEGMENTS, key)]
+    if page is None:
+        if tail or sealed:
+            report.note(f"page {key}: its own row is missing")
+    elif page.tail != len(tail):
+        report.note(f"page {key}: its tail holds {len(tail)} rows, {page.tail} were counted")
+    elif not max(sealed, default=0) <= page.sealed < min(tail, default=schema.ALIVE):
+        report.note(f"page {key}: {page.sealed} does not part its segments from its tail")
 
 
 def _vectors(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
@@ -208,7 +221,7 @@ def _vectors(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
             if part.encoding == f"f32:{space.space}"
         )
         if any(
-            len(data) != size or not np.isfinite(np.frombuffer(data, "<f4")).all()
+            len(data) != size or not (abs(np.frombuffer(data, "<f4")) < _LARGEST).all()
             for data, size in found
         ):
             report.note(f"page {key}: vectors of space {space.space} are damaged; run reembed")

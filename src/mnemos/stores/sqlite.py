@@ -472,6 +472,11 @@ class SQLiteStore:
                 "upgrade Mnemos to open it"
             )
         if application != APPLICATION_ID:
+            if self._blobs.names():
+                raise StoreError(
+                    f"{self._path} is new, but {self._path}.blobs holds another vault's payloads, "
+                    "which would be lost; bring that vault back, or move the folder away"
+                )
             for statement in create_statements():
                 tx.change(statement)
             tx.change(f"PRAGMA application_id={APPLICATION_ID}")
@@ -546,9 +551,13 @@ class SQLiteStore:
                 return
 
     def _is_foreign(self, connection: _Connection) -> bool:
-        if self._one(connection, "PRAGMA application_id") == APPLICATION_ID:
+        """Return whether there are tables, and they are not ours.
+
+        The mark is read after the tables, which another process may be making with it just now.
+        """
+        if not self._one(connection, "SELECT count(*) FROM sqlite_master"):
             return False
-        return self._one(connection, "SELECT count(*) FROM sqlite_master") > 0
+        return self._one(connection, "PRAGMA application_id") != APPLICATION_ID
 
     def _run(self, connection: _Connection, sql: str) -> Any:
         try:
