@@ -76,7 +76,6 @@ def test_the_trace_names_what_ran(memory: Memory) -> None:
         "page",
         "rank",
         "fetch",
-        "standing",
         "pack",
     ]
 
