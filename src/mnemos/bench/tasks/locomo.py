@@ -1,7 +1,7 @@
 """LoCoMo: long conversations between two people (Maharana et al., ACL 2024, arXiv:2402.17753).
 
 The data is CC BY-NC 4.0 and not shipped. ``--data`` names the file ``locomo10.json`` (it may be
-compressed) or its folder. Where files ``qa_normalized*.jsonl.gz`` lie beside it, the questions of
+compressed) or its folder. Where files ``qa_normalized*.jsonl(.gz)`` lie beside it, the questions of
 the conversations they name are taken from them, since their evidence is repaired; every other
 conversation's own questions are repaired here: "D8:6; D9:17" names two turns, "D:11:26" is
 D11:26, "D30:05" is D30:5, and an id that names no turn is dropped. A question left without
@@ -32,8 +32,8 @@ CATEGORIES = {
 }
 """The numbers the file gives them."""
 
-NAMES = ("locomo_dev.json.gz", "locomo_dev.json", "locomo10.json.gz", "locomo10.json")
-NORMALIZED = "qa_normalized*.jsonl.gz"
+NAMES = ("locomo*.json", "locomo*.json.gz")
+NORMALIZED = ("qa_normalized*.jsonl", "qa_normalized*.jsonl.gz")
 
 _ID = re.compile(r"D:?(\d+):(\d+)")
 
@@ -71,7 +71,7 @@ def load(data: Path | None, *, audited: bool = False) -> TaskData:
         Whether the evidence an audit of the data set named stands for the annotators' own.
     """
     path = _find(data)
-    beside = sorted(path.parent.glob(NORMALIZED))
+    beside = sorted(file for name in NORMALIZED for file in path.parent.glob(name))
     normalized: dict[str, list[Mapping[str, Any]]] = {}
     for file in beside:
         for line in _text(file).splitlines():
@@ -96,9 +96,12 @@ def _find(data: Path | None) -> Path:
         return data
     folders = [] if data is None else [data, data / "locomo"]
     for folder in folders:
-        for name in NAMES:
-            if (folder / name).is_file():
-                return folder / name
+        found = sorted(file for name in NAMES for file in folder.glob(name))
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise InvalidInput(f"{folder} holds several files ({names}); name one with --data")
+        if found:
+            return found[0]
     looked = "no path was given" if data is None else f"{data} has none of {', '.join(NAMES)}"
     message = (
         f"the LoCoMo data is not here: {looked}. It is not shipped (CC BY-NC 4.0); get "
