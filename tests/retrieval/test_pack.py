@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnemos import Memory
 from mnemos.kernel.tokens import fold
+from mnemos.memories.readers import read_messages
 from mnemos.retrieval.pack import STANDING_SHARE, TRUSTED, estimate_tokens, pack
 from mnemos.types import Header, Kind, MemCube, Origin, Scope, Text, TimeMention, Trace
 
@@ -79,7 +82,11 @@ def test_a_trace_is_handed_on() -> None:
 
 def test_a_time_that_words_hide_is_said_in_figures() -> None:
     mentions = (
-        TimeMention(text="yesterday", start=NOON - timedelta(days=1), end=NOON),
+        TimeMention(
+            text="yesterday",
+            start=NOON - timedelta(hours=36),
+            end=NOON - timedelta(hours=12),
+        ),
         TimeMention(text="5 May", start=NOON, end=NOON),
     )
     packed = pack([], [cube("I ran yesterday, not on 5 May", mentions=mentions)], budget=100)
@@ -167,3 +174,19 @@ def test_whatever_is_packed(
 )
 def test_the_estimate_is_a_quarter_of_the_bytes(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
+
+
+def test_a_relative_day_is_told_as_the_day_it_was_where_it_was_said():
+    zone = ZoneInfo("Europe/Lisbon")
+    said = datetime(2025, 7, 8, 9, tzinfo=zone)
+    for text, shown in (
+        ("I swam yesterday", "(yesterday = 7 July 2025)"),
+        ("I swam last week", "(last week = 30 June 2025 to 6 July 2025)"),
+        ("I swam on 3 July", None),
+    ):
+        (draft,) = read_messages(text, happened_at=said, zone=zone)
+        with Memory(":memory:", embedder=None) as memory:
+            memory.add_many([draft], user_id="ana")
+            packed = memory.context("swam", user_id="ana").text
+        assert text in packed
+        assert shown in packed if shown else "=" not in packed

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mnemos.kernel.keys import spoken_date
 from mnemos.kernel.ports import TokenCounter
 from mnemos.kernel.tokens import fold
 from mnemos.retrieval.time_expressions import is_relative
-from mnemos.types import Citation, Context, Kind, MemCube, Origin, Trace
+from mnemos.types import Citation, Context, Kind, MemCube, Origin, TimeMention, Trace
 
 STANDING = (Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE)
 """Kinds that are always packed, whatever is asked: similarity finds almost none of them."""
 
 STANDING_SHARE = 0.5
 """At most this part of the budget goes to standing memories."""
+
+_DAY = timedelta(hours=23)  # the shortest there is: clocks go forward
+_NOON = timedelta(hours=12)
 
 TRUSTED = frozenset({Origin.USER, Origin.AGENT})
 
@@ -49,6 +53,19 @@ def _heading(cube: MemCube) -> str:
     return f"[{spoken_date(moment)}]"
 
 
+def _days(mention: TimeMention) -> str:
+    """Return the day a mention means, or its first and last.
+
+    Spans are UTC, days were meant where they were said: noon of a local day lies on that day in
+    UTC too, its midnight may not.
+    """
+    length = mention.end - mention.start
+    if length < _DAY:
+        return spoken_date(mention.start)
+    first, last = spoken_date(mention.start + _NOON), spoken_date(mention.end - _NOON)
+    return first if first == last else f"{first} to {last}"
+
+
 def _words(cube: MemCube) -> str:
     """Return a memory's own words, unchanged, with its caption and resolved times after them."""
     header = cube.header
@@ -56,7 +73,7 @@ def _words(cube: MemCube) -> str:
     if header.caption:
         said = f"{said} [picture: {header.caption}]"
     meant = [
-        f"{mention.text} = {spoken_date(mention.start)}"
+        f"{mention.text} = {_days(mention)}"
         for mention in header.mentions
         if is_relative(mention, said)
     ]
