@@ -360,6 +360,18 @@ def test_a_segment_is_erased_row_by_row_until_the_subject_is_gone(make_world):
         assert world.rows(table) == []
 
 
+@pytest.mark.parametrize("encoding", ["rows", "terms", "f32:1"])
+def test_verify_finds_what_an_erasure_left_in_a_segment(make_world, encoding):
+    world = make_world(embedder=EMBEDDER)
+    ids = [world.add(f"turn {number} of many") for number in range(3)]
+    parts = {part.encoding: part for part in world.rows(schema.SEGMENTS, *world.key())}
+    world.forget(ids[0])
+    assert verify(world.vault).problems == []
+    with world.store.write() as tx:
+        tx.put(schema.SEGMENTS, parts[encoding])
+    assert verify(world.vault).problems
+
+
 def test_a_subject_that_comes_back_starts_a_new_page(make_world):
     world = make_world(embedder=EMBEDDER)
     for _ in range(2):

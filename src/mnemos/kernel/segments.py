@@ -264,6 +264,26 @@ def _without(part: Segment, places: NDArray[np.int64]) -> Segment:
     return part._replace(bytes=data)
 
 
+def remains(parts: Sequence[Segment]) -> list[str]:
+    """Return the encodings of one segment that still hold something of an erased row."""
+    import numpy as np
+
+    columns = {part.encoding: part for part in parts}["rows"]
+    erased = decode_columns(columns)[:, 1] == 0
+    found: list[str] = []
+    for part in parts:
+        if part.encoding == "rows":
+            left = decode_columns(part)[erased, 1:].any()
+        elif part.encoding == "terms":
+            rows = revert(decode_postings(part.bytes), part.n)
+            left = any(rows[place] for place in np.flatnonzero(erased).tolist())
+        else:
+            left = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1)[erased].any()
+        if left:
+            found.append(part.encoding)
+    return found
+
+
 def with_rows(part: Segment, births: NDArray[np.int64], rows: Mapping[int, TailRow]) -> Segment:
     """Return a segment with its columns and terms written anew from rows, by birth."""
     if part.encoding == "rows":

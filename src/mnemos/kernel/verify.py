@@ -191,6 +191,7 @@ def _compare(tx: ReadTx, rebuilt: Overlay, tenant: str, report: Report) -> None:
             continue
         _difference("pages", present, segments.page_rows(rebuilt, key), report)
         _vectors(tx, key, report)
+        _erased(tx, key, report)
         _row_of_page(tx, key, report)
 
 
@@ -225,6 +226,16 @@ def _vectors(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
             for data, size in found
         ):
             report.note(f"page {key}: vectors of space {space.space} are damaged; run reembed")
+
+
+def _erased(tx: ReadTx, key: segments.PageKey, report: Report) -> None:
+    """Check that nothing of a forgotten memory is left in a segment."""
+    for first in sorted({part.segment for part in tx.scan(schema.SEGMENTS, key)}):
+        parts = list(tx.scan(schema.SEGMENTS, (*key, first)))
+        report.problems.extend(
+            f"page {key}: {encoding} of segment {first} holds something of a forgotten memory"
+            for encoding in segments.remains(parts)
+        )
 
 
 def _difference(name: str, present: Iterable[Any], expected: Iterable[Any], report: Report) -> None:
