@@ -63,8 +63,10 @@ def find(tx: ReadTx, tenant: str, id: str) -> Id:
 
 def find_external(tx: ReadTx, scope: Scope, external_id: str | None) -> Id | None:
     """Return the cube a caller's own id names in a scope."""
+    if external_id is None:
+        return None
     subject = find_subject(tx, scope.tenant, scope.subject)
-    if subject is None or external_id is None:
+    if subject is None:
         return None
     row = tx.get(schema.EXTERNALS, (scope.tenant, subject, external_id))
     return find(tx, scope.tenant, row.id) if row else None
@@ -114,6 +116,7 @@ class Commit:
         self._projection = Projection(tx)
         self._space = space
         self._now = now
+        self._subject: int | None = None
         self._wordy = 0  # rows with words and without a vector
         self._outcome = Outcome()
 
@@ -178,8 +181,9 @@ class Commit:
                 )
             return
         self._check_sources(change.draft.header)
-        subject = ensure_subject(self._tx, self._tenant, self._changes.scope.subject)
-        self._write("add", change.id, subject, change.draft, vector)
+        if self._subject is None:
+            self._subject = ensure_subject(self._tx, self._tenant, self._changes.scope.subject)
+        self._write("add", change.id, self._subject, change.draft, vector)
         self._outcome.ids.append(change.id)
 
     def _check_sources(self, header: Header) -> None:
