@@ -7,6 +7,10 @@ Each message says what was given, what is allowed, and what to do about it::
     │   └── ScopeRequired              the call would touch everybody's memories
     ├── NotFound (LookupError)         no such memory in this scope
     ├── Conflict                       the store already says something else
+    │   ├── VersionConflict            what the change was made from has changed since
+    │   ├── MergeConflict              both sides of a merge changed the same memory
+    │   └── LeaseLost                  another worker has taken the job over
+    ├── BudgetSpent                    a job has used up what its scope may spend in a day
     ├── IllegalTransition              the life cycle does not allow this step
     ├── Protected                      a frozen memory, or one under legal hold
     ├── StoreError                     the vault cannot do what was asked
@@ -43,6 +47,29 @@ class NotFound(MnemosError, LookupError):
 
 class Conflict(MnemosError):
     """The store already holds something that contradicts the call."""
+
+
+class VersionConflict(Conflict):
+    """What the change was made from is no longer the current version; nothing was written."""
+
+
+class MergeConflict(Conflict):
+    """Both sides of a merge changed the same memory; nothing was written.
+
+    ``collisions`` lists the memories, each with the versions that collide.
+    """
+
+    def __init__(self, message: str, collisions: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.collisions = collisions
+
+
+class LeaseLost(Conflict):
+    """The job was taken over by another worker; what this one made of it was not written."""
+
+
+class BudgetSpent(MnemosError):
+    """A job has used up what its scope may spend in a day; it goes on tomorrow."""
 
 
 class IllegalTransition(MnemosError):

@@ -93,6 +93,21 @@ class TimeMention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """A typed, weighted, time-bounded edge from the cube that carries it to another.
+
+    Types in use: ``supersedes``, ``superseded_by``, ``contradicts``, ``contradicted_by``,
+    ``merged_into``; recipes add their own. The times bound when it held in the world, half open.
+    """
+
+    type: str
+    target: str
+    weight: float = 1.0
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
     """A payload of words: a verbatim turn, a fact, a summary, a document chunk."""
 
@@ -169,6 +184,8 @@ class Header:
         Where it was read from (a file, an address, a reader).
     derived_from : tuple of str
         Ids of the cubes this one was made from; they are forgotten together.
+    links : tuple of Link
+        Edges to other cubes.
     method, model : str or None
         What derived it, where something did.
     tags, entities : tuple of str
@@ -210,6 +227,7 @@ class Header:
     external_id: str | None = None
     source: str | None = None
     derived_from: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
     method: str | None = None
     model: str | None = None
     tags: tuple[str, ...] = ()
@@ -267,6 +285,10 @@ class View:
         0 is the main line.
     as_of : int or None
         Journal seq: only what was recorded up to it. None is now.
+    valid_at : datetime or None
+        Only what was true in the world at this moment. None hides what has ceased to be true.
+    ended : bool
+        Without ``valid_at``: show what has ceased to be true as well.
     now : datetime
         The reader's own moment; what expired before it is invisible.
     kinds : frozenset of Kind or None
@@ -279,6 +301,8 @@ class View:
     principal: str = "owner"
     branch: int = 0
     as_of: int | None = None
+    valid_at: datetime | None = None
+    ended: bool = False
     now: datetime
     kinds: frozenset[Kind] | None = None
     states: frozenset[State] = CURRENT_STATES
@@ -291,56 +315,6 @@ class Draft:
     payload: Payload
     header: Header = field(default_factory=Header)
     state: State = State.ACTIVATED
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Add:
-    """Write a new cube under ``id``.
-
-    Where the draft's ``external_id`` is taken by the same content nothing is written; by other
-    content it is a conflict, or with ``replace`` a new version of that cube. ``timed`` is False
-    where the caller did not say when it happened: then times are no part of that comparison.
-    """
-
-    id: str
-    draft: Draft
-    replace: bool = False
-    timed: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
-    """Write a new version of ``id``; the old one stays in the history."""
-
-    id: str
-    draft: Draft
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Transition:
-    """Move the current version of ``id`` to another life-cycle state."""
-
-    id: str
-    state: State
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Forget:
-    """Erase every version of ``id`` and of everything derived from it."""
-
-    id: str
-
-
-Change = Add | Update | Transition | Forget
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changes:
-    """What one call wants to happen, as data: the kernel checks it and commits all or nothing."""
-
-    scope: Scope
-    changes: tuple[Change, ...]
-    actor: str = "owner"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -477,18 +451,33 @@ class Receipt:
     indexed : str
         ``full``: findable by words and by meaning; ``lexical``: by words, its vector is pending
         or no embedder is configured; ``none``: nothing to index.
+    before : int
+        Journal position before the call; ``memory.rollback(before=receipt)`` undoes it.
     duplicates : int
         How many of ``ids`` were there already, under the same ``external_id`` and content.
+    suppressed : int
+        How many derived memories were not written, because they were forgotten before.
     places : tuple of Place
         For forget: every place, purged or pending.
+    forgotten : tuple of str
+        For forget: everything erased, derived memories included.
+    restored : tuple of str
+        For forget: memories current again, since what they had been merged into is gone.
+    sources : tuple of str
+        For forget of a derived memory: the memories that still say it.
     """
 
     verb: str
     ids: tuple[str, ...]
     seq: int = 0
+    before: int = 0
     indexed: str = "full"
     duplicates: int = 0
+    suppressed: int = 0
     places: tuple[Place, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

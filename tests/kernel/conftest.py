@@ -8,26 +8,30 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mnemos.kernel import schema, segments
+from mnemos.kernel import compaction, schema, segments
+from mnemos.kernel.branches import NOW, ancestry
+from mnemos.kernel.changes import (
+    Add,
+    Amend,
+    Changes,
+    Forget,
+    Fork,
+    MergeBranch,
+    Revert,
+    Rollback,
+    SetPolicy,
+    Snapshot,
+    Transition,
+    Update,
+)
 from mnemos.kernel.governance import ALL_STATES, open_view
 from mnemos.kernel.keys import index_text
-from mnemos.kernel.pages import PageCache
+from mnemos.kernel.pages import PageCache, Wanted
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.stores.memory import MemoryStore
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
-from mnemos.types import (
-    Add,
-    Changes,
-    Draft,
-    Forget,
-    Header,
-    Scope,
-    State,
-    Text,
-    Transition,
-    Update,
-)
+from mnemos.types import Draft, Header, Scope, State, Text
 
 settings.register_profile(
     "mnemos", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -53,9 +57,22 @@ class World:
         payload = Text(text=text) if isinstance(text, str) else text
         return Draft(payload=payload, header=Header(**header), state=state)
 
-    def staged(self, *changes: Any, subject: str = "ana", actor: str = "owner") -> Staged:
+    def staged(
+        self,
+        *changes: Any,
+        subject: str = "ana",
+        actor: str = "owner",
+        branch: int = schema.MAIN,
+        bases: Any = (),
+    ) -> Staged:
         vectors = [self.vector(change) for change in changes]
-        given = Changes(scope=self.scope(subject), changes=tuple(changes), actor=actor)
+        given = Changes(
+            scope=self.scope(subject),
+            changes=tuple(changes),
+            actor=actor,
+            branch=branch,
+            bases=dict(bases),
+        )
         return Staged(given, vectors, self.space)
 
     def vector(self, change: Any) -> bytes | None:
@@ -65,21 +82,23 @@ class World:
         text = index_text(draft.header, draft.payload)
         return self.embedder.embed([text])[0].astype("<f4").tobytes() if text else None
 
-    def commit(self, *changes: Any, subject: str = "ana", actor: str = "owner") -> Any:
-        return self.vault.commit([self.staged(*changes, subject=subject, actor=actor)])[0]
+    def commit(self, *changes: Any, **where: Any) -> Any:
+        """Commit changes; ``where``: subject, actor, branch, bases."""
+        return self.vault.commit([self.staged(*changes, **where)])[0]
 
     def add(
         self,
         text: Any,
         *,
         subject: str = "ana",
+        branch: int = schema.MAIN,
         replace: bool = False,
         state: State = State.ACTIVATED,
         **header: Any,
     ) -> str:
         draft = self.draft(text, state=state, **header)
         made = Add(id=self.ids.fresh(), draft=draft, replace=replace)
-        return self.commit(made, subject=subject).ids[0]
+        return self.commit(made, subject=subject, branch=branch).ids[0]
 
     def update(
         self,
@@ -87,17 +106,57 @@ class World:
         text: Any,
         *,
         subject: str = "ana",
+        branch: int = schema.MAIN,
         state: State = State.ACTIVATED,
+        expected: int | None = None,
         **header: Any,
     ) -> Any:
         draft = self.draft(text, state=state, **header)
-        return self.commit(Update(id=id, draft=draft), subject=subject)
+        made = Update(id=id, draft=draft, expected=expected)
+        return self.commit(made, subject=subject, branch=branch)
 
-    def move(self, id: str, state: State, *, subject: str = "ana") -> Any:
-        return self.commit(Transition(id=id, state=state), subject=subject)
+    def move(self, id: str, state: State, **where: Any) -> Any:
+        return self.commit(Transition(id=id, state=state), **where)
 
-    def forget(self, *ids: str, subject: str = "ana") -> Any:
-        return self.commit(*(Forget(id=id) for id in ids), subject=subject)
+    def amend(self, id: str, *, branch: int = schema.MAIN, **fields: Any) -> Any:
+        return self.commit(Amend(id=id, fields=fields), branch=branch)
+
+    def revert(self, id: str, version: int, **where: Any) -> Any:
+        return self.commit(Revert(id=id, version=version), **where)
+
+    def forget(self, *ids: str, sources: bool = False, **where: Any) -> Any:
+        return self.commit(*(Forget(id=id, sources=sources) for id in ids), **where)
+
+    def snapshot(self, name: str, *, at: int | None = None, **where: Any) -> Any:
+        return self.commit(Snapshot(id=self.ids.fresh(), name=name, at=at), **where)
+
+    def fork(self, name: str, *, at: int | None = None, **where: Any) -> int:
+        """Begin a branch; return its number."""
+        return self.commit(Fork(id=self.ids.fresh(), name=name, at=at), **where).seq
+
+    def rollback(self, to: int, **where: Any) -> Any:
+        return self.commit(Rollback(id=self.ids.fresh(), to=to), **where)
+
+    def merge(self, branch: int, *, into: int = schema.MAIN, resolve: Any = ()) -> Any:
+        made = MergeBranch(id=self.ids.fresh(), branch=branch, resolve=dict(resolve))
+        return self.commit(made, branch=into)
+
+    def policy(self, kind: Any, policy: Any, *, everywhere: bool = False, **where: Any) -> Any:
+        made = SetPolicy(id=self.ids.fresh(), kind=kind, policy=policy, everywhere=everywhere)
+        return self.commit(made, **where)
+
+    def compact(self, subject: str = "ana", branch: int = schema.MAIN, **how: Any) -> int:
+        """Compact a page until nothing is left to do, or once with ``most``; return what moved."""
+        moved = 0
+        while True:
+            with self.store.write() as tx:
+                page = tx.get(schema.PAGES, self.key(subject, branch, tx))
+                if page is None:
+                    return moved
+                now = compaction.compact(tx, page, **how)[1]
+            moved += now
+            if how or not now:
+                return moved
 
     def view(self, subject: str = "ana", **how: Any) -> Any:
         how.setdefault("states", ALL_STATES)
@@ -124,21 +183,38 @@ class World:
         with self.store.read() as tx:
             return tx.get(schema.HEADS, (tenant,))
 
-    def key(self, subject: str = "ana") -> tuple[str, int, int]:
-        with self.store.read() as tx:
-            (found,) = tx.scan(schema.SUBJECTS, ("t", subject), index="name")
-        return ("t", found.subject, schema.MAIN)
+    def key(
+        self, subject: str = "ana", branch: int = schema.MAIN, tx: Any = None
+    ) -> tuple[str, int, int]:
+        if tx is None:
+            with self.store.read() as tx:
+                return self.key(subject, branch, tx)
+        (found,) = tx.scan(schema.SUBJECTS, ("t", subject), index="name")
+        return ("t", found.subject, branch)
 
-    def load(self, subject: str = "ana", cache: PageCache | None = None) -> Any:
-        space = self.space
+    def page(self, subject: str = "ana", branch: int = schema.MAIN) -> Any:
+        (page,) = self.rows(schema.PAGES, *self.key(subject, branch))
+        return page
+
+    def load(
+        self,
+        subject: str = "ana",
+        cache: PageCache | None = None,
+        *,
+        branch: int = schema.MAIN,
+        moment: int = NOW,
+    ) -> Any:
         cache = cache if cache is not None else PageCache()
         with self.store.read() as tx:
-            return cache.load(
-                tx,
-                self.key(subject),
-                space.space if space else None,
-                space.dim if space else 0,
-            )
+            number = self.key(subject, branch, tx)[1]
+            return cache.load(tx, self.wanted(tx, number, branch, moment))
+
+    def wanted(self, tx: Any, subject: int, branch: int = schema.MAIN, moment: int = NOW) -> Wanted:
+        """Return what a reader of a branch at a moment asks of a page cache."""
+        lines = ancestry(tx, "t", subject, branch, moment)
+        space = self.space
+        number, dim = (space.space, space.dim) if space else (None, 0)
+        return Wanted("t", subject, lines, number, dim)
 
     def found(self, needle: bytes) -> list[str]:
         """Return the tables in which any value holds these bytes."""

@@ -9,13 +9,14 @@ import pytest
 
 from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import encode_content, event_hash, microseconds
+from mnemos.kernel.changes import Add
 from mnemos.kernel.journal import GENESIS, seq_at, walk
 from mnemos.kernel.schema import ALIVE, TABLES
 from mnemos.kernel.tokens import term_hash
 from mnemos.kernel.verify import DERIVED, verify
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder
-from mnemos.types import Add, Draft, Header, Kind, Scope, State, Text
+from mnemos.types import Draft, Header, Kind, Link, Scope, State, Text
 
 EMBEDDER = HashEmbedder(16)
 
@@ -33,6 +34,28 @@ def live_a_little(world):
     world.clock.advance(hours=1)
     world.forget(ids["kites"])
     ids["late"] = world.add("Ana likes rain")
+    return ids
+
+
+def live_longer(world):
+    """A life after which every table that is made from the journal has a row."""
+    ids = live_a_little(world)
+    tea, boats = ids["tea"], ids["boats"]
+    world.add("named", external_id="m1")
+    world.add("derived", derived_from=(tea,))
+    forgotten = world.add("derived and forgotten", derived_from=(tea,))
+    world.add("a link", links=(Link(type="contradicts", target=boats),))
+    world.forget(forgotten)
+    world.snapshot("before")
+    branch = world.fork("trial")
+    world.update(ids["porto"], "Ana lives in Faro", branch=branch)
+    world.add("on the branch", branch=branch, external_id="m1b")
+    world.merge(branch)
+    before = world.head().seq
+    world.update(tea, "Ana likes coffee")
+    world.rollback(before)
+    world.policy(Kind.TURN, {"days": 30})
+    world.policy(None, {"days": 90}, everywhere=True)
     return ids
 
 
@@ -257,8 +280,8 @@ def test_pages_of_two_subjects_share_no_row(world):
 
 
 def test_tenants_do_not_meet(make_world, engine):
+    from mnemos.kernel.changes import Changes
     from mnemos.kernel.vault import Staged
-    from mnemos.types import Changes
 
     world = make_world(engine)
     for tenant in ("t", "other"):
@@ -283,9 +306,7 @@ def test_derived_tables_are_what_the_journal_and_contents_say(world, small_segme
 @pytest.mark.parametrize("table", [table.name for table in (*DERIVED, schema.TAIL)])
 @pytest.mark.parametrize("damage", ["lost", "changed"])
 def test_verify_finds_a_derived_row_that_was_lost_or_changed(world, table, damage):
-    live_a_little(world)
-    world.add("named", external_id="m1")
-    world.add("derived", derived_from=(world.rows(schema.IDS, "t")[0].id,))
+    live_longer(world)
     found = next(item for item in TABLES if item.name == table)
     row = world.rows(found, "t")[0]
     last = row._fields[-1]
@@ -336,7 +357,7 @@ def test_verify_finds_lost_content_cut_tails_and_edited_events(world):
 
 
 CHECKED = {table.name for table in (*DERIVED, schema.HEADS, schema.EVENTS, schema.CONTENTS)}
-CHECKED |= {"tail", "segments"}
+CHECKED |= {"tail", "segments", "history"}
 """What the chain commits to or implies; vectors, names and settings lie outside it."""
 
 
@@ -344,11 +365,15 @@ CHECKED |= {"tail", "segments"}
 def test_verify_reports_whatever_is_damaged_and_never_fails(make_world, small_segments, table):
     """Every value of every table, one at a time: cut, changed, or its row lost."""
     world = make_world(embedder=EMBEDDER)
-    live_a_little(world)
-    world.add("named", external_id="m1")
-    world.add("derived", derived_from=(world.rows(schema.IDS, "t")[0].id,))
+    live_longer(world)
+    assert world.compact()
     with world.store.write() as tx:
         tx.put(schema.BLOBS, schema.Blob("t", "0" * 64, 1))
+        tx.put(schema.USAGE, schema.Usage("t", 1, 1, 3, 10, 20, 1000))
+        tx.put(schema.JOBS, schema.Job("t", 1, "ready", 5, "sweep", 1, b"{}", 0, 0, 0, 9, ""))
+        tx.put(schema.BUDGETS, schema.Budget("t", 1, 10, 1000, -1))
+        tx.put(schema.SPENT, schema.Spent("t", 1, 20_000, 1, 50, 7))
+    assert world.rows(table)
     for row in world.rows(table):
         with world.store.read() as tx:
             whole = list(tx.scan(table, ()))

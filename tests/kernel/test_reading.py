@@ -9,8 +9,9 @@ from mnemos.errors import (
 )
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import BLOB_THRESHOLD
+from mnemos.kernel.changes import Add, Forget, Transition, Update
 from mnemos.kernel.verify import verify
-from mnemos.types import CURRENT_STATES, Add, Forget, State, Text, Transition, Update
+from mnemos.types import CURRENT_STATES, State, Text
 
 LARGE = Text(text="large " * (BLOB_THRESHOLD // 6 + 1))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnemos.kernel.pages import PageArrays
+from mnemos.kernel.arrays import PageArrays, Vectors
 from mnemos.kernel.postings import encode_terms, invert
 from mnemos.kernel.schema import ALIVE, TailRow
 from mnemos.kernel.tokens import count_terms, name_hash, speaker_hash
@@ -56,7 +56,8 @@ def build(lines: Sequence[Line], *, dim: int = 0, block: int = 3) -> PageArrays:
         (first, invert(terms[first : first + block])) for first in range(0, len(lines), block)
     )
     dead: NDArray[np.int64] = np.full(len(lines), ALIVE, np.int64)
-    return PageArrays(columns, dead, vectors, blocks)
+    stack = None if vectors is None else Vectors([(vectors, None)])
+    return PageArrays(columns, dead, stack, blocks)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import hmac
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, cast
@@ -23,6 +23,7 @@ from mnemos.types import (
     Activation,
     Header,
     Kind,
+    Link,
     Origin,
     Parameters,
     Payload,
@@ -101,12 +102,16 @@ def _check_keys(value: object, depth: int = 0) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    """Content as it is committed to: whose, which header, and the payload or its blob's name."""
+    """Content as it is committed to: whose, which header, and the payload or its blob's name.
+
+    The content of an event that is about no memory (a snapshot, a branch) is a ``record``.
+    """
 
     scope: Scope
-    header: Header
-    payload: Payload | None
+    header: Header = field(default_factory=Header)
+    payload: Payload | None = None
     blob: str | None = None
+    record: Mapping[str, Any] | None = None
 
 
 def _iso(moment: datetime) -> str:
@@ -115,11 +120,31 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def _encode_link(link: Link) -> dict[str, Any]:
+    named: dict[str, Any] = {"type": link.type, "target": link.target, "weight": link.weight}
+    for name in ("valid_from", "valid_to"):
+        moment = getattr(link, name)
+        if moment is not None:
+            named[name] = _iso(moment)
+    return named
+
+
+def _decode_link(value: Mapping[str, Any]) -> Link:
+    times = {
+        name: datetime.fromisoformat(value[name])
+        for name in ("valid_from", "valid_to")
+        if name in value
+    }
+    return Link(type=value["type"], target=value["target"], weight=value["weight"], **times)
+
+
 def _encode_field(name: str, value: Any) -> Any:
     if name in _TIMES:
         return _iso(value)
     if name == "mentions":
         return [[item.text, _iso(item.start), _iso(item.end)] for item in value]
+    if name == "links":
+        return [_encode_link(item) for item in value]
     if name == "metadata":
         return checked_metadata(value)
     return list(value) if name in _SEQUENCES else value
@@ -135,6 +160,8 @@ def _decode_field(name: str, value: Any) -> Any:
             )
             for text, start, end in value
         )
+    if name == "links":
+        return tuple(_decode_link(item) for item in value)
     if name == "metadata":
         return MappingProxyType(value)
     if name == "kind":
@@ -231,14 +258,26 @@ def encode_content(
     return encode_json(whole), name, data
 
 
+def encode_record(scope: Scope, record: Mapping[str, Any]) -> bytes:
+    """Return the canonical content of an event that is about no memory."""
+    named = {"tenant": scope.tenant, "subject": scope.subject}
+    return encode_json({"v": VERSION, "scope": named, "record": dict(record)})
+
+
 def decode_content(body: bytes) -> Body:
-    """Return what :func:`encode_content` wrote; a large payload is left to its blob."""
+    """Return what :func:`encode_content` or :func:`encode_record` wrote.
+
+    A large payload is left to its blob.
+    """
     try:
         whole = json.loads(body)
+        scope = Scope(tenant=whole["scope"]["tenant"], subject=whole["scope"]["subject"])
+        if "record" in whole:
+            return Body(scope=scope, record=MappingProxyType(whole["record"]))
         stored = whole["payload"]
         blob = stored.get("blob")
         return Body(
-            scope=Scope(tenant=whole["scope"]["tenant"], subject=whole["scope"]["subject"]),
+            scope=scope,
             header=decode_header(whole["header"]),
             payload=None if blob else decode_payload(stored),
             blob=blob,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from mnemos.errors import InvalidInput
+from mnemos.kernel.schema import MAIN
 from mnemos.types import CURRENT_STATES, Kind, Scope, State, View
 
 ALL_STATES = frozenset(State) - {State.FORGOTTEN}
@@ -18,6 +19,9 @@ def open_view(
     now: datetime,
     principal: str = "owner",
     as_of: int | None = None,
+    valid_at: datetime | None = None,
+    ended: bool = False,
+    branch: int = MAIN,
     kinds: Iterable[Kind] | None = None,
     states: Iterable[State] = CURRENT_STATES,
 ) -> View:
@@ -29,16 +33,21 @@ def open_view(
     Raises
     ------
     InvalidInput
-        If ``now`` has no time zone or ``as_of`` is negative.
+        If ``now`` or ``valid_at`` has no time zone, or ``as_of`` is negative.
     """
     if now.tzinfo is None:
         raise InvalidInput(f"now={now!r} has no time zone; pass an aware datetime")
+    if valid_at is not None and valid_at.tzinfo is None:
+        raise InvalidInput(f"valid_at={valid_at!r} has no time zone; pass an aware datetime")
     if as_of is not None and as_of < 0:
         raise InvalidInput(f"as_of={as_of!r} is not a journal position; allowed: 0 and above")
     return View(
         scope=scope,
         principal=principal,
+        branch=branch,
         as_of=as_of,
+        valid_at=valid_at,
+        ended=ended,
         now=now,
         kinds=frozenset(kinds) if kinds is not None else None,
         states=frozenset(states),

@@ -7,15 +7,17 @@ the first event) only an exported checkpoint can: keep one elsewhere and give it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import (
     SALT_BYTES,
     commitment,
     encode_content,
+    encode_record,
     event_hash,
     microseconds,
 )
@@ -81,13 +83,18 @@ class Journal:
         state: str,
         content: int = 0,
         body: tuple[Scope, Header, Payload] | None = None,
+        record: tuple[Scope, Mapping[str, Any]] | None = None,
     ) -> Written:
-        """Append one event; with ``body``, store that content and commit to it."""
+        """Append one event; with ``body`` or ``record``, store that content and commit to it."""
         self._seq += 1
         proof, name, data = b"", None, b""
-        if body is not None:
+        if body is not None or record is not None:
             salt = self._entropy.bytes(SALT_BYTES)
-            encoded, name, data = encode_content(*body, salt)
+            if body is not None:
+                encoded, name, data = encode_content(*body, salt)
+            else:
+                assert record is not None
+                encoded = encode_record(*record)
             proof = commitment(salt, encoded)
             content = self._seq
             self._tx.insert(schema.CONTENTS, [Content(self._tenant, content, salt, encoded)])

@@ -1,39 +1,43 @@
-"""A subject's page as parallel arrays: loading, caching, masks.
+"""Loading and caching pages: what a branch shows at a moment, as arrays.
 
-A page is searched exactly, so what search needs is all here in memory: one array per column, one
-matrix of vectors, posting lists per block of rows. ``born`` and ``dead`` lie beside them, which
-makes every moment of the past a mask over the same arrays. Stores keep the bytes; retrieval only
-scores; this room knows the layout.
+A page is searched exactly, so what search needs is all in memory: one array per column, one matrix
+of vectors, posting lists per block of rows. Stores keep the bytes; retrieval only scores; this
+room knows the layout.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mnemos.kernel import schema
-from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.ports import ReadTx
-from mnemos.kernel.postings import Postings, decode_postings, invert
-from mnemos.kernel.schema import ALIVE, Page, Segment
+from mnemos.kernel.arrays import PageArrays, Vectors, choose, join
+from mnemos.kernel.branches import Line, own_cubes
+from mnemos.kernel.ports import ReadTx, Table
+from mnemos.kernel.postings import Postings, decode_postings, invert, together
+from mnemos.kernel.schema import ALIVE, Page, Segment, Version
 from mnemos.kernel.segments import (
     COLUMNS,
-    KINDS,
     SEAL_ROWS,
-    STATES,
     PageKey,
     decode_columns,
     segment_vectors,
     tail_columns,
 )
-from mnemos.kernel.tokens import term_hash
-from mnemos.types import View
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+MOST_CHOICES = 8
+"""Sets of chosen rows kept: moments and branches read of late."""
+
+MOST_ENDED = 0.1
+"""Share of ended rows up to which a mask is cheaper than choosing."""
 
 
 def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any]) -> NDArray[Any]:
@@ -55,82 +59,6 @@ def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any]) -> NDArray[Any
     return old
 
 
-@dataclass(frozen=True, slots=True)
-class PageArrays:
-    """A loaded page: everything search needs, row by row in order of birth.
-
-    Parameters
-    ----------
-    columns : (rows, column) int64
-        The page's columns, each contiguous; ``born`` ascends.
-    dead : (rows,) int64
-        Seq at which each row stopped being current, ``ALIVE`` if it has not.
-    vectors : (rows, dim) float32 or None
-        Unit vectors; a row of zeros where there is none. None without an embedder.
-    blocks : sequence of (int, Postings)
-        Posting lists with the position of their first row.
-    memo : dict
-        What was computed from these arrays once and is asked for again.
-    """
-
-    columns: NDArray[np.int64]
-    dead: NDArray[np.int64]
-    vectors: NDArray[np.float32] | None
-    blocks: tuple[tuple[int, Postings], ...]
-    memo: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, Any], compare=False)
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    def column(self, name: str) -> NDArray[np.int64]:
-        """Return one column by name."""
-        return self.columns[:, COLUMNS.index(name)]
-
-    def conversation_order(self) -> NDArray[np.int64]:
-        """Return all positions so that the turns of a session are neighbours, in order of time.
-
-        Rows of one moment keep the order in which their cubes were first written.
-        """
-        import numpy as np
-
-        if "order" not in self.memo:
-            keys = (self.column("cube"), self.column("at"), self.column("session"))
-            self.memo["order"] = np.lexsort(keys)
-        return self.memo["order"]
-
-    def lookup(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the positions of the rows that hold a term, and how often, over all blocks."""
-        import numpy as np
-
-        rows: list[NDArray[np.int64]] = []
-        counts: list[NDArray[np.float32]] = []
-        for first, block in self.blocks:
-            positions, found = block.lookup(term)
-            if len(positions):
-                rows.append(positions.astype(np.int64) + first)
-                counts.append(found.astype(np.float32))
-        if not rows:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        return np.concatenate(rows), np.concatenate(counts)
-
-    def visible(self, view: View) -> NDArray[np.bool_]:
-        """Return which rows a view may see: moment, state, kind, agent, run and expiry as masks."""
-        import numpy as np
-
-        moment = ALIVE - 1 if view.as_of is None else view.as_of
-        mask = (self.column("born") <= moment) & (self.dead > moment)
-        mask &= self.column("expires") > microseconds(view.now)
-        states = [STATES.index(state) for state in view.states]
-        mask &= np.isin(self.column("state"), states)
-        if view.kinds is not None:
-            mask &= np.isin(self.column("kind"), [KINDS.index(kind) for kind in view.kinds])
-        if view.scope.run_id is not None:
-            mask &= self.column("session") == term_hash(view.scope.run_id)
-        if view.scope.agent_id is not None:
-            mask &= self.column("agent") == term_hash(view.scope.agent_id)
-        return mask
-
-
 @dataclass(slots=True)
 class _Cached:
     """What a process remembers of a page, and how much of it is up to date."""
@@ -145,10 +73,39 @@ class _Cached:
     tail_first: int
     tail_terms: list[bytes]
     arrays: PageArrays
+    history: PageArrays | None = None
+    past: PageArrays | None = None
+    """The page and its history as one, while the page is as it was when they were joined."""
 
     def bytes(self) -> int:
         held = [self.columns, self.vectors, self.dead]
-        return sum(item.nbytes for item in held if item is not None)
+        total = sum(item.nbytes for item in held if item is not None)
+        return total + sum(_bytes(item) for item in (self.history, self.past) if item is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What arrays are asked for: whose, along which line of branches, with which vectors.
+
+    Parameters
+    ----------
+    tenant : str
+        Whose page.
+    subject : int
+        Number of the subject.
+    lines : sequence of Line
+        The branch at its moment, and its ancestors.
+    space : int or None
+        Vector space; None leaves vectors out.
+    dim : int
+        Length of its vectors.
+    """
+
+    tenant: str
+    subject: int
+    lines: Sequence[Line]
+    space: int | None
+    dim: int
 
 
 def segment_encodings(space: int | None) -> tuple[str, ...]:
@@ -162,7 +119,9 @@ def _tail_vectors(
     """Return the vectors of tail rows, zeros for rows that have none yet."""
     import numpy as np
 
-    found = list(tx.scan(schema.VECTORS, (*key, space), start=int(born[0]) if len(born) else 0))
+    if not len(born):
+        return np.empty((0, dim), np.float32)
+    found = list(tx.scan(schema.VECTORS, (*key, space), start=int(born[0])))
     if len(found) == len(born):
         joined = b"".join(row.bytes for row in found)
         return np.frombuffer(joined, "<f4").reshape(len(born), dim)
@@ -178,7 +137,8 @@ class PageCache:
 
     A page is validated inside the reader's own snapshot: same epoch and last change, and it is
     served as it is; only newer tail rows and deaths, and they are appended; a new epoch, and it
-    is read again.
+    is read again. Rows chosen from pages, for a moment or a branch, are kept under what they were
+    chosen from.
 
     Parameters
     ----------
@@ -189,77 +149,170 @@ class PageCache:
     def __init__(self, budget: int = 1 << 30) -> None:
         self._budget = budget
         self._held: OrderedDict[PageKey, _Cached] = OrderedDict()
+        self._chosen: OrderedDict[_Choice, PageArrays] = OrderedDict()
         self._lock = threading.Lock()
 
-    def load(self, tx: ReadTx, key: PageKey, space: int | None, dim: int) -> PageArrays | None:
-        """Return the page as the transaction sees it, or None if nothing was ever written to it."""
+    def load(self, tx: ReadTx, wanted: Wanted) -> PageArrays | None:
+        """Return what a branch shows at its moment, or None if nothing was ever written to it.
+
+        The arrays may hold rows that are not visible then; a view's mask leaves those out.
+        """
+        with self._lock:
+            pages: list[tuple[Line, _Cached]] = []
+            for line in wanted.lines:
+                cached = self._fresh(tx, (wanted.tenant, wanted.subject, line.branch), wanted)
+                if cached is not None:
+                    pages.append((line, cached))
+            if not pages:
+                return None
+            if len(wanted.lines) == 1 and _is_whole(*pages[0]):
+                return pages[0][1].arrays
+            return self._choice(tx, wanted, pages)
+
+    def _choice(self, tx: ReadTx, wanted: Wanted, pages: list[tuple[Line, _Cached]]) -> PageArrays:
+        """Return the rows visible along a line of pages, chosen into arrays of their own."""
+        made_of = tuple(
+            (line.branch, cached.page.epoch, min(line.cut, cached.page.changed))
+            for line, cached in pages
+        )
+        name = (wanted.tenant, wanted.subject, wanted.space, made_of)
+        found = self._chosen.pop(name, None)
+        if found is None:
+            found = _along(tx, wanted, pages)
+        self._chosen[name] = found
+        while len(self._chosen) > MOST_CHOICES:
+            self._chosen.popitem(last=False)
+        self._shrink()
+        return found
+
+    def _fresh(self, tx: ReadTx, key: PageKey, wanted: Wanted) -> _Cached | None:
+        """Return one page as the transaction sees it, or None if there is none."""
         page = tx.get(schema.PAGES, key)
         if page is None:
             return None
-        with self._lock:
-            cached = self._held.get(key)
-            if cached is not None and cached.space == space and cached.page.epoch == page.epoch:
-                if cached.page.changed == page.changed:
-                    self._held.move_to_end(key)
-                    return cached.arrays
-                if cached.page.changed < page.changed and cached.page.changed >= page.sealed:
-                    _extend(tx, key, cached, page, dim)
-                    self._held.move_to_end(key)
-                    return cached.arrays
-            fresh = _read(tx, key, page, space, dim)
-            if cached is None or cached.page.changed <= page.changed:
-                self._held[key] = fresh
+        space, dim = wanted.space, wanted.dim
+        cached = self._held.get(key)
+        if cached is not None and cached.space == space and cached.page.epoch == page.epoch:
+            if cached.page.changed == page.changed:
                 self._held.move_to_end(key)
-                self._shrink()
-            return fresh.arrays
+                return cached
+            if cached.page.changed < page.changed and cached.page.changed >= page.sealed:
+                _extend(tx, key, cached, page, dim)
+                self._held.move_to_end(key)
+                return cached
+        fresh = _read(tx, key, page, space, dim)
+        if cached is None or cached.page.changed <= page.changed:
+            self._held[key] = fresh
+            self._held.move_to_end(key)
+            self._shrink()
+        return fresh
+
+    def drop(self, tenant: str, subject: int) -> None:
+        """Forget the pages of a subject: something of it was erased."""
+        with self._lock:
+            for key in [key for key in self._held if key[:2] == (tenant, subject)]:
+                del self._held[key]
+            for name in [name for name in self._chosen if name[:2] == (tenant, subject)]:
+                del self._chosen[name]
 
     def clear(self) -> None:
         """Forget every page held."""
         with self._lock:
             self._held.clear()
+            self._chosen.clear()
 
     def _shrink(self) -> None:
         total = sum(item.bytes() for item in self._held.values())
+        total += sum(_bytes(item) for item in self._chosen.values())
+        while total > self._budget and self._chosen:
+            total -= _bytes(self._chosen.popitem(last=False)[1])
         while total > self._budget and len(self._held) > 1:
-            _, dropped = self._held.popitem(last=False)
-            total -= dropped.bytes()
+            total -= self._held.popitem(last=False)[1].bytes()
+
+
+_Choice = tuple[str, int, int | None, tuple[tuple[int, int, int], ...]]
+
+
+def _bytes(arrays: PageArrays) -> int:
+    vectors = arrays.stack.nbytes() if arrays.stack is not None else 0
+    return arrays.columns.nbytes + arrays.dead.nbytes + vectors
+
+
+def _is_whole(line: Line, cached: _Cached) -> bool:
+    """Return whether a mask over the whole page serves: no history asked for, little to hide."""
+    page = cached.page
+    return line.cut >= page.compacted and page.ended <= MOST_ENDED * (page.rows + page.tail)
+
+
+def _along(tx: ReadTx, wanted: Wanted, pages: Sequence[tuple[Line, _Cached]]) -> PageArrays:
+    """Choose the rows visible at each page's cut and not overridden on a nearer branch."""
+    import numpy as np
+
+    hidden: set[int] = set()
+    parts: list[tuple[PageArrays, NDArray[np.bool_]]] = []
+    for line, cached in pages:
+        key = (wanted.tenant, wanted.subject, line.branch)
+        arrays = cached.arrays
+        if line.cut < cached.page.compacted:
+            arrays = _with_history(tx, key, cached, wanted.dim)
+        mask = (arrays.column("born") <= line.cut) & (arrays.dead > line.cut)
+        if hidden:
+            mask &= ~np.isin(arrays.column("cube"), list(hidden))
+        parts.append((arrays, mask))
+        if line.fork:
+            hidden |= own_cubes(tx, wanted.tenant, wanted.subject, line)
+    return choose(parts[::-1])  # ancestors first, so that rows lie in order of birth
 
 
 def _read_segments(
-    tx: ReadTx, key: PageKey, page: Page, space: int | None
+    tx: ReadTx, key: PageKey, space: int | None, table: Table[Segment]
 ) -> dict[int, dict[str, Segment]]:
     """Return the page's segments by first birth and encoding."""
-    if page.sealed == 0:
-        return {}
     wanted = segment_encodings(space)
     found: dict[int, dict[str, Segment]] = {}
-    for part in tx.scan(schema.SEGMENTS, key):
+    for part in tx.scan(table, key):
         if part.encoding in wanted:
             found.setdefault(part.segment, {})[part.encoding] = part
     return found
 
 
-def _read(tx: ReadTx, key: PageKey, page: Page, space: int | None, dim: int) -> _Cached:
-    """Read a whole page."""
-    import numpy as np
+@dataclass(slots=True)
+class _Rows:
+    """Rows read from segments, in order."""
 
-    segments = _read_segments(tx, key, page, space)
+    n: int
+    columns: list[NDArray[np.int64]]
+    vectors: list[NDArray[np.float32]]
+    blocks: tuple[tuple[int, Postings], ...]
+
+
+def _sealed_rows(
+    tx: ReadTx, key: PageKey, space: int | None, dim: int, table: Table[Segment]
+) -> _Rows:
+    """Read the segments of a page from one table."""
+    n = 0
     columns: list[NDArray[np.int64]] = []
     vectors: list[NDArray[np.float32]] = []
     blocks: list[tuple[int, Postings]] = []
-    n = 0
-    for _, parts in sorted(segments.items()):
+    for _, parts in sorted(_read_segments(tx, key, space, table).items()):
         rows = parts["rows"]
         columns.append(decode_columns(rows))
         blocks.append((n, decode_postings(parts["terms"].bytes)))
         if space is not None:
             vectors.append(segment_vectors(parts.get(f"f32:{space}"), rows.n, dim))
         n += rows.n
+    return _Rows(n, columns, vectors, tuple(blocks))
+
+
+def _read(tx: ReadTx, key: PageKey, page: Page, space: int | None, dim: int) -> _Cached:
+    """Read a whole page but its history."""
+    import numpy as np
+
+    rows = _sealed_rows(tx, key, space, dim, schema.SEGMENTS)
     tail = list(tx.scan(schema.TAIL, key))
     newest = tail_columns(tail)
-    columns.append(newest)
     if space is not None:
-        vectors.append(_tail_vectors(tx, key, space, dim, newest[:, 0]))
+        rows.vectors.append(_tail_vectors(tx, key, space, dim, newest[:, 0]))
     cached = _Cached(
         page=page,
         space=space,
@@ -267,15 +320,57 @@ def _read(tx: ReadTx, key: PageKey, page: Page, space: int | None, dim: int) -> 
         columns=None,
         dead=np.empty(0, np.int64),
         vectors=None,
-        sealed=tuple(blocks),
-        tail_first=n,
+        sealed=rows.blocks,
+        tail_first=rows.n,
         tail_terms=[],
         arrays=PageArrays(newest[:0], np.empty(0, np.int64), None, ()),
     )
-    together = np.concatenate(vectors) if space is not None else None
-    _append(cached, np.concatenate(columns), together, [row.terms for row in tail])
-    _mark(tx, key, cached, since=0)
+    together = np.concatenate(rows.vectors) if space is not None else None
+    columns = np.concatenate([*rows.columns, newest])
+    _append(cached, columns, together, [row.terms for row in tail])
+    _mark(tx, key, cached, since=page.cleared)
     return cached
+
+
+def _with_history(tx: ReadTx, key: PageKey, cached: _Cached, dim: int) -> PageArrays:
+    """Return a page with the rows that were moved to its history."""
+    if cached.history is None:
+        cached.history = _read_history(tx, key, cached, dim)
+    if cached.past is None:
+        cached.past = join(cached.arrays, cached.history)
+    return cached.past
+
+
+def _read_history(tx: ReadTx, key: PageKey, cached: _Cached, dim: int) -> PageArrays:
+    """Read the rows of a page that ended and were moved away."""
+    import numpy as np
+
+    rows = _sealed_rows(tx, key, cached.space, dim, schema.HISTORY)
+    empty = np.empty((0, len(COLUMNS)), np.int64)
+    columns = np.asfortranarray(np.concatenate([empty, *rows.columns]))
+    dead = np.zeros(len(columns), np.int64)
+    stop = cached.page.compacted + 1
+    _end(columns, dead, tx.scan(schema.VERSIONS, key, index="deaths", stop=stop))
+    vectors = None
+    if cached.space is not None:
+        vectors = np.concatenate([np.empty((0, dim), np.float32), *rows.vectors])
+    stack = None if vectors is None else Vectors([(vectors, None)])
+    blocks = ((0, together(rows.blocks)),) if rows.blocks else ()
+    return PageArrays(columns, dead, stack, blocks)
+
+
+def _end(columns: NDArray[np.int64], dead: NDArray[np.int64], versions: Iterable[Version]) -> None:
+    """Write deaths into the array beside the columns, for the rows that are among them."""
+    import numpy as np
+
+    pairs = [(row.born, row.dead) for row in versions]
+    if not pairs or not len(columns):
+        return
+    births = np.array([born for born, _ in pairs], np.int64)
+    ends = np.array([end for _, end in pairs], np.int64)
+    places = np.minimum(columns[:, 0].searchsorted(births), len(columns) - 1)
+    here = columns[places, 0] == births
+    dead[places[here]] = ends[here]
 
 
 def _extend(tx: ReadTx, key: PageKey, cached: _Cached, page: Page, dim: int) -> None:
@@ -315,18 +410,18 @@ def _append(
 
 def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
     """Write the deaths after ``since`` into the page and publish its arrays."""
-    import numpy as np
-
     assert cached.columns is not None
     columns = cached.columns[: cached.n]
     deaths = list(tx.scan(schema.VERSIONS, key, index="deaths", start=since + 1, stop=ALIVE))
     if deaths:
         dead = cached.dead.copy()
-        places = np.searchsorted(columns[:, 0], [row.born for row in deaths])
-        dead[places] = [row.dead for row in deaths]
+        _end(columns, dead, deaths)
         cached.dead = dead
     blocks = cached.sealed
     if cached.tail_terms:
         blocks = (*blocks, (cached.tail_first, invert(cached.tail_terms)))
-    vectors = None if cached.vectors is None else cached.vectors[: cached.n]
-    cached.arrays = PageArrays(columns, cached.dead, vectors, blocks)
+    stack = None
+    if cached.vectors is not None:
+        stack = Vectors([(cached.vectors[: cached.n], None)])
+    cached.arrays = PageArrays(columns, cached.dead, stack, blocks)
+    cached.past = None

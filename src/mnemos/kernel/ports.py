@@ -20,6 +20,9 @@ Row = TypeVar("Row", bound=NamedTuple)
 Value = str | int | bytes | None
 Key = Sequence[str | int]
 
+OVERLAP = 4096
+"""Bytes that two neighbouring pieces of :meth:`Store.images` have in common."""
+
 
 class Clock(Protocol):
     """The wall clock."""
@@ -164,12 +167,31 @@ class Store(Protocol):
         """Make deleted bytes leave the store's own files; return ``""``, or what stands in the way."""
         ...
 
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every byte the store keeps: the name of a place, and a piece of it.
+
+        The pieces of a place come in order; each begins ``OVERLAP`` bytes before the end of the
+        one before it, so that what is no longer than that lies whole in one of them.
+        """
+        ...
+
     def check(self) -> list[str]:
         """Return what is wrong with the files themselves; an empty list if nothing is."""
         ...
 
     def size(self) -> int:
         """Return the bytes the store takes on its medium."""
+        ...
+
+    def free(self) -> int:
+        """Return the bytes within :meth:`size` that hold nothing."""
+        ...
+
+    def vacuum(self, most: int) -> int:
+        """Give up to ``most`` unused bytes back to the medium, -1 for all, at any price.
+
+        Returns how many were given back, which may be fewer than are unused.
+        """
         ...
 
     def describe(self) -> dict[str, str]:

@@ -117,6 +117,29 @@ def invert(rows: Sequence[bytes]) -> Postings:
     return Postings(unique, offsets, positions[order], counts[order])
 
 
+def together(blocks: Sequence[tuple[int, Postings]]) -> Postings:
+    """Return blocks of rows, each with the position of its first, as one block.
+
+    A search then looks a term up once and not once a block.
+
+    >>> one = invert([encode_terms({5: 1})])
+    >>> [array.tolist() for array in together([(0, one), (1, one)]).lookup(5)]
+    [[0, 1], [1, 1]]
+    """
+    import numpy as np
+
+    sizes = [np.diff(block.offsets.astype(np.int64)) for _, block in blocks]
+    hashes = np.concatenate(
+        [np.repeat(block.hashes, size) for (_, block), size in zip(blocks, sizes, strict=True)]
+    )
+    rows = np.concatenate([block.rows + np.uint32(first) for first, block in blocks])
+    counts = np.concatenate([block.counts for _, block in blocks])
+    order = np.argsort(hashes, kind="stable")
+    unique, starts = np.unique(hashes[order], return_index=True)
+    offsets = np.append(starts, len(order)).astype(np.uint32)
+    return Postings(unique, offsets, rows[order], counts[order])
+
+
 def revert(block: Postings, n: int) -> list[bytes]:
     """Return the rows of a block, the inverse of :func:`invert`."""
     import numpy as np

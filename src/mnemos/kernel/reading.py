@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from mnemos.errors import NotFound, StoreCorrupt
 from mnemos.kernel import schema
+from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.blobs import load_body
-from mnemos.kernel.canonical import moment
+from mnemos.kernel.branches import NOW, ancestry, candidates, version_at, versions_of
+from mnemos.kernel.canonical import decode_content, moment
 from mnemos.kernel.journal import find_subject
-from mnemos.kernel.pages import PageArrays, PageCache
+from mnemos.kernel.pages import PageCache, Wanted
 from mnemos.kernel.ports import Blobs, ReadTx
-from mnemos.kernel.schema import ALIVE, Version
-from mnemos.types import MemCube, Scope, State, View
+from mnemos.kernel.schema import Version
+from mnemos.types import Header, MemCube, Scope, State, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +59,8 @@ class Reader:
         self._space = space
         self._tenant = view.scope.tenant
         self._subject = find_subject(tx, self._tenant, view.scope.subject)
+        moment = NOW if view.as_of is None else view.as_of
+        self._lines = ancestry(tx, self._tenant, self._subject or 0, view.branch, moment)
 
     @property
     def view(self) -> View:
@@ -68,10 +72,14 @@ class Reader:
         if self._subject is None:
             return None
         space = self._space
-        key = (self._tenant, self._subject, self._view.branch)
-        arrays = self._cache.load(
-            self._tx, key, space.space if space else None, space.dim if space else 0
+        wanted = Wanted(
+            self._tenant,
+            self._subject,
+            self._lines,
+            space.space if space else None,
+            space.dim if space else 0,
         )
+        arrays = self._cache.load(self._tx, wanted)
         return None if arrays is None else (arrays, arrays.visible(self._view))
 
     def get(self, id: str) -> MemCube:
@@ -82,21 +90,23 @@ class Reader:
         NotFound
             If the view's subject has no such cube, or the view does not show it.
         """
-        versions = self._versions(id)
-        for number, row in enumerate(versions, start=1):
-            cube = self._shown(row, number)
-            if cube is not None:
-                return cube
-        raise self._missing(id)
+        cube = self.look(id)
+        if cube is None:
+            raise self._missing(id)
+        return cube
+
+    def look(self, id: str) -> MemCube | None:
+        """Return the visible version of a cube, or None where the view shows none."""
+        found = self._tx.get(schema.IDS, (self._tenant, id))
+        if found is None or found.subject != self._subject:
+            return None
+        row = version_at(self._tx, self._tenant, found.cube, self._lines)
+        return self._shown(row) if row is not None else None
 
     def history(self, id: str) -> tuple[MemCube, ...]:
         """Return every version of a cube recorded up to the view's moment, oldest first."""
-        moment = self._moment()
-        found = [
-            self._cube(row, number)
-            for number, row in enumerate(self._versions(id), start=1)
-            if row.born <= moment
-        ]
+        rows = self._versions(self._number(id))
+        found = [self._cube(row, number) for number, row in enumerate(rows, start=1)]
         if not found or self._expired(found[-1]):
             raise self._missing(id)
         return tuple(found)
@@ -134,33 +144,35 @@ class Reader:
             return
         first = 0 if after is None else self._number(after) + 1
         given = 0
-        for row in self._candidates(first):
+        for row in candidates(self._tx, self._tenant, self._subject, self._lines, first):
             if given == limit:
                 return
-            cube = self._shown(row, None, expired=expired)
+            cube = self._shown(row, expired=expired)
             if cube is not None:
                 yield cube
                 given += 1
 
-    def _candidates(self, first: int) -> Iterator[Version]:
-        """Walk the versions that may be visible, of cubes numbered from ``first``, in order."""
-        key = (self._tenant, self._subject or 0, self._view.branch)
-        if self._view.as_of is None:
-            yield from self._tx.scan(schema.VERSIONS, (*key, ALIVE), index="deaths", start=first)
-            return
-        rows = self._tx.scan(schema.VERSIONS, key, index="deaths", start=self._view.as_of + 1)
-        yield from sorted((row for row in rows if row.cube >= first), key=lambda row: row.cube)
+    def everything(self) -> Iterator[tuple[str, list[Header]]]:
+        """Yield every cube of the subject with the headers of all its versions.
+
+        On whatever branch and in whatever state it is, withdrawn or expired: what there is to erase.
+        """
+        contents: dict[int, set[int]] = {}
+        key = (self._tenant, self._subject or 0)
+        for row in self._tx.scan(schema.VERSIONS, key, index="deaths"):
+            contents.setdefault(row.cube, set()).add(row.content)
+        for cube in sorted(contents):
+            event = self._tx.get(schema.EVENTS, (self._tenant, cube))
+            rows = [self._tx.get(schema.CONTENTS, (self._tenant, seq)) for seq in contents[cube]]
+            if event is not None:
+                yield event.cube, [decode_content(row.body).header for row in rows if row]
 
     def cube(self, born: int, cube: int) -> MemCube:
         """Return the version of a page row, by its birth and cube number."""
-        versions = self._tx.scan(schema.VERSIONS, (self._tenant, cube, self._view.branch))
-        for number, row in enumerate(versions, start=1):
+        for number, row in enumerate(self._versions(cube), start=1):
             if row.born == born:
                 return self._cube(row, number)
         raise StoreCorrupt(f"page row {born} has no version; run `mnemos verify`")
-
-    def _moment(self) -> int:
-        return ALIVE - 1 if self._view.as_of is None else self._view.as_of
 
     def _number(self, id: str) -> int:
         found = self._tx.get(schema.IDS, (self._tenant, id))
@@ -168,18 +180,19 @@ class Reader:
             raise self._missing(id)
         return found.cube
 
-    def _versions(self, id: str) -> list[Version]:
-        key = (self._tenant, self._number(id), self._view.branch)
-        return list(self._tx.scan(schema.VERSIONS, key))
+    def _versions(self, cube: int) -> list[Version]:
+        return versions_of(self._tx, self._tenant, cube, self._lines)
 
-    def _shown(self, row: Version, number: int | None, *, expired: bool = False) -> MemCube | None:
+    def _shown(self, row: Version, *, expired: bool = False) -> MemCube | None:
         """Return the cube if the view shows this version of it."""
-        view, moment = self._view, self._moment()
-        if not (row.born <= moment < row.dead and State(row.state) in view.states):
+        view = self._view
+        if State(row.state) not in view.states:
             return None
-        cube = self._cube(row, number)
+        cube = self._cube(row)
         header = cube.header
         if not expired and self._expired(cube):
+            return None
+        if not _is_true(header, view):
             return None
         if view.kinds is not None and header.kind not in view.kinds:
             return None
@@ -191,15 +204,14 @@ class Reader:
                 return None
         return cube
 
-    def _cube(self, row: Version, number: int | None) -> MemCube:
+    def _cube(self, row: Version, number: int | None = None) -> MemCube:
         """Return one version of a cube; what is not known of it yet is looked up."""
         event = self._tx.get(schema.EVENTS, (self._tenant, row.born))
         body = load_body(self._tx, self._blobs, self._tenant, row.content)
         if body is None or body.payload is None or event is None:
             raise StoreCorrupt(f"memory {row.cube} has lost its content; run `mnemos verify`")
         if number is None:
-            key = (self._tenant, row.cube, row.branch)
-            number = 1 + sum(1 for _ in self._tx.scan(schema.VERSIONS, key, stop=row.born))
+            number = 1 + sum(item.born < row.born for item in self._versions(row.cube))
         return MemCube(
             id=event.cube,
             scope=Scope(
@@ -214,11 +226,28 @@ class Reader:
             version=number,
             recorded_seq=row.born,
             recorded_at=moment(event.at),
-            retired_seq=None if row.dead == ALIVE else row.dead,
+            retired_seq=self._retired(row),
         )
+
+    def _retired(self, row: Version) -> int | None:
+        """Return when a version ended; an end after a fork is none on the branch begun there."""
+        latest = NOW
+        for line in self._lines:
+            if line.branch == row.branch:
+                break
+            latest = min(latest, line.fork)
+        return row.dead if row.dead <= latest else None
 
     def _missing(self, id: str) -> NotFound:
         return NotFound(
             f"no memory {id!r} of {self._view.scope.subject!r} in this view: it was forgotten, "
             "never written, or belongs to someone else; `get_all` lists what there is"
         )
+
+
+def _is_true(header: Header, view: View) -> bool:
+    """Return whether a view shows what was true when the header says; mirrors the page's mask."""
+    start, end = header.valid_from, header.valid_to
+    if view.valid_at is None:
+        return view.ended or end is None or end > view.now
+    return (start is None or start <= view.valid_at) and (end is None or end > view.valid_at)

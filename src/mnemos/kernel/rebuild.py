@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mnemos.kernel import schema, segments
 from mnemos.kernel.blobs import load_body
+from mnemos.kernel.canonical import decode_content
 from mnemos.kernel.ports import Blobs, ReadTx, WriteTx
 from mnemos.kernel.projection import page_row
-from mnemos.kernel.schema import TailRow
+from mnemos.kernel.schema import External, Page, TailRow
 
 
 def rebuild_terms(tx: WriteTx, blobs: Blobs) -> None:
     """Give every row of every page the terms and name hashes of today's tokeniser."""
     for page in list(tx.scan(schema.PAGES, ())):
-        key = page[:3]
-        for row in list(tx.scan(schema.TAIL, key)):
+        _rebuild(tx, blobs, page, lambda _: True)
+
+
+def rebuild_validity(tx: WriteTx, blobs: Blobs) -> None:
+    """Write when things were true into pages sealed before rows said so."""
+    bounded = {
+        (row.tenant, row.seq)
+        for row in tx.scan(schema.CONTENTS, ())
+        if b'"valid_from"' in row.body or b'"valid_to"' in row.body
+    }
+    for page in list(tx.scan(schema.PAGES, ())) if bounded else ():
+        _rebuild(tx, blobs, page, lambda row: (row.tenant, row.content) in bounded)
+
+
+def rebuild_externals(tx: WriteTx) -> None:
+    """Enter every memory that bore a caller's own id where the last one alone used to be kept."""
+    found: list[External] = []
+    for row in tx.scan(schema.CONTENTS, ()):
+        if b'"external_id"' in row.body:
+            external = decode_content(row.body).header.external_id
+            event = tx.get(schema.EVENTS, (row.tenant, row.seq))
+            if external is not None and event is not None:
+                key = (row.tenant, event.subject, event.branch)
+                found.append(External(*key, external, event.cube))
+    for name in found:
+        tx.put(schema.EXTERNALS, name)
+
+
+def _rebuild(tx: WriteTx, blobs: Blobs, page: Page, wanted: Callable[[TailRow], bool]) -> None:
+    """Make the wanted rows of a page again from their contents."""
+    key = page[:3]
+    for row in list(tx.scan(schema.TAIL, key)):
+        if wanted(row):
             tx.put(schema.TAIL, _fresh(tx, blobs, row))
-        for first in sorted({part.segment for part in tx.scan(schema.SEGMENTS, key)}):
-            parts = list(tx.scan(schema.SEGMENTS, (*key, first)))
-            fresh = {row.born: _fresh(tx, blobs, row) for row in segments.segment_rows(parts)}
-            for part in parts:
-                tx.put(schema.SEGMENTS, segments.with_rows(part, segments.births_of(parts), fresh))
-        tx.put(schema.PAGES, page._replace(epoch=page.epoch + 1))
+    for table in (schema.SEGMENTS, schema.HISTORY):
+        for parts in list(segments.grouped(tx, key, table)):
+            rows = {row.born: row for row in segments.segment_rows(parts)}
+            fresh = {born: _fresh(tx, blobs, row) for born, row in rows.items() if wanted(row)}
+            for part in parts if fresh else ():
+                changed = segments.with_rows(part, segments.births_of(parts), rows | fresh)
+                tx.put(table, changed)
+    tx.put(schema.PAGES, page._replace(epoch=page.epoch + 1))
 
 
 def _fresh(tx: ReadTx, blobs: Blobs, row: TailRow) -> TailRow:

@@ -47,21 +47,23 @@ def _without_vector(tx: ReadTx, page: Page, space: int) -> Iterator[schema.TailR
     """Yield the rows of a page that lack a vector in a space and have words to make one of."""
     key = page[:3]
     have = {row.born for row in tx.scan(schema.VECTORS, (*key, space))}
-    for part in tx.scan(schema.SEGMENTS, key):
-        if part.encoding == f"f32:{space}":
-            have.update(_filled(tx, key, part))
+    for table in (schema.SEGMENTS, schema.HISTORY):
+        for parts in segments.grouped(tx, key, table):
+            have.update(_filled(parts, space))
     for row in segments.page_rows(tx, key):
         if row.length and row.born not in have:
             yield row
 
 
-def _filled(tx: ReadTx, key: segments.PageKey, part: Segment) -> list[int]:
+def _filled(parts: list[Segment], space: int) -> list[int]:
+    """Return the births of a segment's rows that have a vector in a space."""
     import numpy as np
 
-    rows = tx.get(schema.SEGMENTS, (*key, part.segment, "rows"))
-    assert rows is not None
-    filled = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1).any(axis=1)
-    return segments.decode_columns(rows)[filled, 0].tolist()
+    for part in parts:
+        if part.encoding == f"f32:{space}":
+            filled = np.frombuffer(part.bytes, "<f4").reshape(part.n, -1).any(axis=1)
+            return segments.births_of(parts)[filled].tolist()
+    return []
 
 
 def _heads(tx: ReadTx) -> tuple[schema.Head, ...]:
@@ -156,6 +158,6 @@ def _drop(tx: WriteTx, space: Space) -> None:
     for page in list(tx.scan(schema.PAGES, ())):
         key = page[:3]
         tx.delete(schema.VECTORS, (*key, space.space))
-        firsts = {part.segment for part in tx.scan(schema.SEGMENTS, key)}
-        for first in sorted(firsts):
-            tx.delete(schema.SEGMENTS, (*key, first, f"f32:{space.space}"))
+        for table in (schema.SEGMENTS, schema.HISTORY):
+            for first in sorted({part.segment for part in tx.scan(table, key)}):
+                tx.delete(table, (*key, first, f"f32:{space.space}"))

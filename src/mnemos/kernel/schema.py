@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 from mnemos.kernel.ports import Table
 
-FORMAT = 1
+FORMAT = 2
 """Version of this physical form; stores migrate older ones and refuse newer ones."""
 
 ALIVE = 2**63 - 1
 """``dead`` of a version that is still the current one of its branch."""
+
+EARLIEST = -(2**63 - 1)
+"""``since`` of what has always been true."""
 
 MAIN = 0
 """The branch every vault starts with."""
@@ -107,10 +110,11 @@ class Version(NamedTuple):
 
 
 class External(NamedTuple):
-    """A caller's own id, unique per subject."""
+    """A caller's own id on a branch, and a cube that bears it; of all that did, one is current."""
 
     tenant: str
     subject: int
+    branch: int
     external: str
     id: str
 
@@ -121,6 +125,141 @@ class Source(NamedTuple):
     tenant: str
     source: str
     derived: str
+
+
+class Link(NamedTuple):
+    """That a cube carries a link to another; type and weight are in its header."""
+
+    tenant: str
+    target: str
+    source: str
+
+
+class Forgotten(NamedTuple):
+    """A cube that was erased, and the event that says so: never to come back from an old copy."""
+
+    tenant: str
+    id: str
+    seq: int
+
+
+class Suppressed(NamedTuple):
+    """A derived memory that was forgotten while its source stayed: not to be derived again.
+
+    ``digest`` is keyed by ``salt``; both leave with the source.
+    """
+
+    tenant: str
+    source: str
+    derived: str
+    salt: bytes
+    digest: bytes
+
+
+class Branch(NamedTuple):
+    """A line of its own since ``fork`` on ``parent``; its number is the seq of its event.
+
+    ``merged`` is the last position at which its parent took over what it said.
+    """
+
+    tenant: str
+    subject: int
+    branch: int
+    parent: int
+    fork: int
+    merged: int
+    name: str
+
+
+class Named(NamedTuple):
+    """A snapshot: a name for a journal position on a branch."""
+
+    tenant: str
+    subject: int
+    name: str
+    branch: int
+    at: int
+    id: str
+
+
+class Record(NamedTuple):
+    """An event with a content that is no memory: a snapshot, branch, rollback, merge or policy."""
+
+    tenant: str
+    subject: int
+    id: str
+    seq: int
+    verb: str
+
+
+class PolicyRow(NamedTuple):
+    """A life-cycle policy as canonical JSON; subject 0 is the whole tenant, kind "" is every kind."""
+
+    tenant: str
+    subject: int
+    kind: str
+    id: str
+    body: bytes
+
+
+class Usage(NamedTuple):
+    """How a cube is used: outside the chain, unversioned, lost at most since the last flush.
+
+    ``first`` and ``last`` are microseconds of the first and last read, ``reads`` their number,
+    ``strength`` what reinforcement has made of it, in thousandths.
+    """
+
+    tenant: str
+    subject: int
+    cube: int
+    reads: int
+    first: int
+    last: int
+    strength: int
+
+
+class Job(NamedTuple):
+    """Work to be done later, in the same file as what it is about.
+
+    ``payload`` is JSON of ids and numbers, never of what people wrote. ``due`` is the microsecond
+    from which somebody may take it: for a leased job, the end of the lease. ``token`` grows with
+    every lease, so that who lost one can be told. ``cause`` and ``latest`` are the journal
+    positions of the first and the last commit that asked for it.
+    """
+
+    tenant: str
+    job: int
+    state: str
+    due: int
+    kind: str
+    subject: int
+    payload: bytes
+    attempts: int
+    token: int
+    cause: int
+    latest: int
+    error: str
+
+
+class Budget(NamedTuple):
+    """What jobs of a scope may spend in a day; subject 0 is the whole tenant, -1 no limit."""
+
+    tenant: str
+    subject: int
+    calls: int
+    tokens: int
+    milliseconds: int
+
+
+class Spent(NamedTuple):
+    """What jobs of a scope have spent on one day, days since 1970 UTC."""
+
+    tenant: str
+    subject: int
+    day: int
+    calls: int
+    tokens: int
+    milliseconds: int
 
 
 class Blob(NamedTuple):
@@ -136,7 +275,9 @@ class Page(NamedTuple):
 
     Rows born up to ``sealed`` lie in segments, later ones in the tail, which holds ``tail`` rows.
     ``changed`` is the last seq that touched the page; ``epoch`` grows when rows already read may
-    have been rewritten.
+    have been rewritten. Segments hold ``rows`` rows; ``ended`` of those and the tail's are no
+    longer current. Compaction moves ended rows to ``history``, where every row had ended by
+    ``compacted``; no row of segments or tail had ended by ``cleared``.
     """
 
     tenant: str
@@ -146,13 +287,22 @@ class Page(NamedTuple):
     sealed: int
     changed: int
     tail: int
+    rows: int
+    ended: int
+    compacted: int
+    cleared: int
+
+
+def empty_page(tenant: str, subject: int, branch: int) -> Page:
+    """Return the row of a page to which nothing was written yet."""
+    return Page(tenant, subject, branch, *[0] * (len(Page._fields) - 3))
 
 
 class TailRow(NamedTuple):
     """A searchable version not yet sealed into a segment; ``born`` is its row number.
 
     ``session``, ``agent`` and ``speaker`` are 64-bit hashes (0 for none), ``at`` and ``expires``
-    microseconds, ``terms`` an encoded posting list (:mod:`mnemos.kernel.postings`).
+    microseconds, ``since`` and ``until`` bound when it is true, ``terms`` an encoded posting list (:mod:`mnemos.kernel.postings`).
     """
 
     tenant: str
@@ -169,6 +319,8 @@ class TailRow(NamedTuple):
     at: int
     expires: int
     length: int
+    since: int
+    until: int
     terms: bytes
 
 
@@ -215,13 +367,25 @@ EVENTS = Table("events", Event, 2, {})
 CONTENTS = Table("contents", Content, 2, {})
 IDS = Table("ids", Id, 2, {})
 VERSIONS = Table("versions", Version, 4, {"deaths": ("tenant", "subject", "branch", "dead")})
-EXTERNALS = Table("externals", External, 3, {})
+EXTERNALS = Table("externals", External, 5, {})
 SOURCES = Table("sources", Source, 3, {})
+LINKS = Table("links", Link, 3, {})
+FORGOTTEN = Table("forgotten", Forgotten, 2, {})
+SUPPRESSED = Table("suppressed", Suppressed, 3, {})
+BRANCHES = Table("branches", Branch, 3, {})
+SNAPSHOTS = Table("snapshots", Named, 3, {})
+RECORDS = Table("records", Record, 3, {})
+POLICIES = Table("policies", PolicyRow, 3, {})
+USAGE = Table("usage", Usage, 3, {})
+JOBS = Table("jobs", Job, 2, {"due": ("tenant", "state", "due")})
+BUDGETS = Table("budgets", Budget, 2, {})
+SPENT = Table("spent", Spent, 3, {})
 BLOBS = Table("blobs", Blob, 2, {})
 PAGES = Table("pages", Page, 3, {})
 TAIL = Table("tail", TailRow, 4, {})
 VECTORS = Table("vectors", Vector, 5, {})
 SEGMENTS = Table("segments", Segment, 5, {})
+HISTORY = Table("history", Segment, 5, {})
 SPACES = Table("spaces", Space, 1, {})
 
 TABLES: tuple[Table[Any], ...] = (
@@ -235,10 +399,22 @@ TABLES: tuple[Table[Any], ...] = (
     VERSIONS,
     EXTERNALS,
     SOURCES,
+    LINKS,
+    FORGOTTEN,
+    SUPPRESSED,
+    BRANCHES,
+    SNAPSHOTS,
+    RECORDS,
+    POLICIES,
+    USAGE,
+    JOBS,
+    BUDGETS,
+    SPENT,
     BLOBS,
     PAGES,
     TAIL,
     VECTORS,
     SEGMENTS,
+    HISTORY,
     SPACES,
 )

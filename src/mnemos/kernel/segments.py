@@ -7,11 +7,11 @@ segment; stores keep the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mnemos.kernel import schema
-from mnemos.kernel.ports import ReadTx, WriteTx
+from mnemos.kernel.ports import ReadTx, Table, WriteTx
 from mnemos.kernel.postings import decode_postings, invert, revert
 from mnemos.kernel.schema import Page, Segment, TailRow, Vector
 from mnemos.types import Kind, State
@@ -43,8 +43,13 @@ COLUMNS = (
     "at",
     "expires",
     "length",
+    "since",
+    "until",
 )
 """Columns of a page row, all int64, in the order of :class:`TailRow`."""
+
+_SINCE_FORMAT_2 = (schema.EARLIEST, schema.ALIVE)
+"""What the last two columns say where a segment was sealed before there were these."""
 
 _FIRST = TailRow._fields.index("born")
 _LAST = _FIRST + len(COLUMNS)
@@ -66,7 +71,14 @@ def decode_columns(part: Segment) -> NDArray[np.int64]:
     """Return a ``rows`` segment as ``(n, column)``."""
     import numpy as np
 
-    return np.frombuffer(part.bytes, "<i8").reshape(len(COLUMNS), part.n).T
+    if not part.n:
+        return np.empty((0, len(COLUMNS)), np.int64)
+    stored = np.frombuffer(part.bytes, "<i8").reshape(-1, part.n)
+    missing = len(COLUMNS) - len(stored)
+    if missing:
+        added = np.repeat(np.array(_SINCE_FORMAT_2[-missing:], "<i8")[:, None], part.n, axis=1)
+        stored = np.concatenate((stored, added))
+    return stored.T
 
 
 def encode_columns(columns: NDArray[np.int64]) -> bytes:
@@ -111,7 +123,7 @@ def seal(tx: WriteTx, page: Page, most: int) -> Page:
     for row in rows:
         tx.delete(schema.TAIL, (*key, row.born))
     _insert_segment(tx, key, first, len(rows), encoded)
-    sealed = page._replace(sealed=last, tail=page.tail - len(rows))
+    sealed = page._replace(sealed=last, tail=page.tail - len(rows), rows=page.rows + len(rows))
     tx.put(schema.PAGES, sealed)
     return sealed
 
@@ -131,11 +143,11 @@ def seal_full(tx: WriteTx, page: Page) -> Page:
         return page
     while page.tail >= SEAL_ROWS:
         page = seal(tx, page, SEAL_ROWS)
-    _join_small(tx, page[:3])
+    join_small(tx, page[:3])
     return page
 
 
-def _join_small(tx: WriteTx, key: PageKey) -> None:
+def join_small(tx: WriteTx, key: PageKey) -> None:
     """Join runs of small segments at the page's end that make up a full one."""
     small: list[int] = []
     n = 0
@@ -153,34 +165,47 @@ def _join_small(tx: WriteTx, key: PageKey) -> None:
             parts = list(tx.scan(schema.SEGMENTS, (*key, small.pop())))
             joined.append(parts)
             rows += parts[0].n
-        _join(tx, key, joined)
+        join(tx, key, joined)
         n -= rows
 
 
-def _join(tx: WriteTx, key: PageKey, segments: Sequence[Sequence[Segment]]) -> None:
+def join(tx: WriteTx, key: PageKey, groups: Sequence[Sequence[Segment]]) -> None:
     """Replace consecutive segments by one."""
+    together = merged(tx, groups)
+    for parts in groups:
+        tx.delete(schema.SEGMENTS, (*key, parts[0].segment))
+    tx.insert(schema.SEGMENTS, together)
+
+
+def merged(tx: ReadTx, groups: Sequence[Sequence[Segment]]) -> list[Segment]:
+    """Return several segments' rows as one in order of birth, named by the first of the names."""
     import numpy as np
 
-    by_encoding = [{part.encoding: part for part in parts} for parts in segments]
+    by_encoding = [{part.encoding: part for part in parts} for parts in groups]
     sizes = [parts["rows"].n for parts in by_encoding]
     n = sum(sizes)
     columns = np.concatenate([decode_columns(parts["rows"]) for parts in by_encoding])
-    terms = [
+    order = np.argsort(columns[:, 0], kind="stable")
+    terms: list[bytes] = [
         row
         for parts, size in zip(by_encoding, sizes, strict=True)
         for row in revert(decode_postings(parts["terms"].bytes), size)
     ]
-    encoded = {"rows": encode_columns(columns), "terms": invert(terms).encode()}
+    encoded = {
+        "rows": encode_columns(columns[order]),
+        "terms": invert([terms[int(place)] for place in order]).encode(),
+    }
     for space in tx.scan(schema.SPACES, ()):
-        name, width = f"f32:{space.space}", space.dim * 4
+        name = f"f32:{space.space}"
         if any(name in parts for parts in by_encoding):
-            encoded[name] = b"".join(
-                parts[name].bytes if name in parts else bytes(size * width)
+            matrices = [
+                segment_vectors(parts.get(name), size, space.dim)
                 for parts, size in zip(by_encoding, sizes, strict=True)
-            )
-    for parts in segments:
-        tx.delete(schema.SEGMENTS, (*key, parts[0].segment))
-    _insert_segment(tx, key, segments[0][0].segment, n, encoded)
+            ]
+            encoded[name] = np.concatenate(matrices)[order].tobytes()
+    first = min(parts[0].segment for parts in groups)
+    key = groups[0][0][:3]
+    return [Segment(*key, first, encoding, n, data) for encoding, data in encoded.items()]
 
 
 def put_vectors(
@@ -190,30 +215,49 @@ def put_vectors(
     import numpy as np
 
     key = page[:3]
-    sealed: dict[int, list[int]] = {}
-    for born, data in vectors.items():
+    for born in vectors:
         if born > page.sealed:
-            tx.put(schema.VECTORS, Vector(*key, space, born, data))
-        else:
-            sealed.setdefault(segment_of(tx, key, born)[0].segment, []).append(born)
-    for segment, births in sealed.items():
-        rows = tx.get(schema.SEGMENTS, (*key, segment, "rows"))
-        assert rows is not None, "a sealed row's segment has its columns"
-        part = tx.get(schema.SEGMENTS, (*key, segment, f"f32:{space}"))
-        matrix = segment_vectors(part, rows.n, dim).copy()
-        places = np.searchsorted(decode_columns(rows)[:, 0], births)
-        for place, born in zip(places.tolist(), births, strict=True):
+            tx.put(schema.VECTORS, Vector(*key, space, born, vectors[born]))
+    sealed = [born for born in vectors if born <= page.sealed]
+    for table, parts, places in located(tx, key, sealed):
+        by_encoding = {part.encoding: part for part in parts}
+        n = by_encoding["rows"].n
+        matrix = segment_vectors(by_encoding.get(f"f32:{space}"), n, dim).copy()
+        for born, place in places.items():
             matrix[place] = np.frombuffer(vectors[born], "<f4")
         data = matrix.tobytes()
-        tx.put(schema.SEGMENTS, Segment(*key, segment, f"f32:{space}", rows.n, data))
+        tx.put(table, Segment(*key, parts[0].segment, f"f32:{space}", n, data))
     tx.put(schema.PAGES, page._replace(epoch=page.epoch + 1))
 
 
-def segment_of(tx: ReadTx, key: PageKey, born: int) -> list[Segment]:
-    """Return every encoding of the segment that holds the row born at ``born``."""
-    for part in tx.scan(schema.SEGMENTS, key, stop=born + 1, reverse=True, limit=1):
-        return list(tx.scan(schema.SEGMENTS, (*key, part.segment)))
+def segment_of(
+    tx: ReadTx, key: PageKey, born: int, table: Table[Segment] = schema.SEGMENTS
+) -> list[Segment]:
+    """Return every encoding of the segment in whose range a birth lies."""
+    for part in tx.scan(table, key, stop=born + 1, reverse=True, limit=1):
+        return list(tx.scan(table, (*key, part.segment)))
     return []
+
+
+def located(
+    tx: ReadTx, key: PageKey, births: Iterable[int]
+) -> Iterator[tuple[Table[Segment], list[Segment], dict[int, int]]]:
+    """Yield where sealed rows lie: the table, a segment's encodings, the places of rows in it."""
+    left = sorted(births)
+    for table in (schema.SEGMENTS, schema.HISTORY):
+        elsewhere: list[int] = []
+        while left:
+            parts = segment_of(tx, key, left[-1], table)
+            if not parts:
+                break
+            here = [born for born in left if born >= parts[0].segment]
+            left = left[: len(left) - len(here)]
+            there = {born: place for place, born in enumerate(births_of(parts).tolist())}
+            places = {born: there[born] for born in here if born in there}
+            elsewhere.extend(born for born in here if born not in there)
+            if places:
+                yield table, parts, places
+        left = sorted([*left, *elsewhere])
 
 
 def births_of(parts: Sequence[Segment]) -> NDArray[np.int64]:
@@ -221,30 +265,30 @@ def births_of(parts: Sequence[Segment]) -> NDArray[np.int64]:
     return decode_columns(next(part for part in parts if part.encoding == "rows"))[:, 0]
 
 
-def erase_rows(tx: WriteTx, page: Page, born: Iterable[int]) -> Page:
-    """Take rows out of the page: gone from the tail, zeroed and unlisted in segments."""
+def erase_rows(tx: WriteTx, page: Page, ended: Mapping[int, bool]) -> Page:
+    """Take rows out of the page: gone from the tail, zeroed and unlisted in segments.
+
+    ``ended`` maps the births of the rows to whether they had stopped being current.
+    """
     key = page[:3]
     spaces = [space.space for space in tx.scan(schema.SPACES, ())]
-    tail, doomed = page.tail, sorted(set(born))
-    for row in doomed:
-        if row > page.sealed:
-            tx.delete(schema.TAIL, (*key, row))
+    tail, gone = page.tail, 0
+    for born in sorted(ended):
+        if born > page.sealed:
+            tx.delete(schema.TAIL, (*key, born))
             for space in spaces:
-                tx.delete(schema.VECTORS, (*key, space, row))
+                tx.delete(schema.VECTORS, (*key, space, born))
             tail -= 1
-    sealed = [row for row in doomed if row <= page.sealed]
-    while sealed:
-        parts = segment_of(tx, key, sealed[-1])
-        births = births_of(parts)
-        here = [row for row in sealed if row >= parts[0].segment]
-        sealed = sealed[: len(sealed) - len(here)]
-        places = births.searchsorted(here)
+            gone += ended[born]
+    for table, parts, places in located(tx, key, [b for b in ended if b <= page.sealed]):
         for part in parts:
-            tx.put(schema.SEGMENTS, _without(part, places))
-    return page._replace(epoch=page.epoch + 1, tail=tail)
+            tx.put(table, _without(part, list(places.values())))
+        if table is schema.SEGMENTS:
+            gone += sum(ended[born] for born in places)
+    return page._replace(epoch=page.epoch + 1, tail=tail, ended=page.ended - gone)
 
 
-def _without(part: Segment, places: NDArray[np.int64]) -> Segment:
+def _without(part: Segment, places: Sequence[int]) -> Segment:
     """Return a segment with rows zeroed; their births stay, so that order and places do."""
     import numpy as np
 
@@ -254,7 +298,7 @@ def _without(part: Segment, places: NDArray[np.int64]) -> Segment:
         data = encode_columns(columns)
     elif part.encoding == "terms":
         rows = revert(decode_postings(part.bytes), part.n)
-        for place in places.tolist():
+        for place in places:
             rows[place] = b""
         data = invert(rows).encode()
     else:
@@ -273,7 +317,11 @@ def remains(parts: Sequence[Segment]) -> list[str]:
     found: list[str] = []
     for part in parts:
         if part.encoding == "rows":
-            left = decode_columns(part)[erased, 1:].any()
+            kept = decode_columns(part)[erased]
+            added = len(_SINCE_FORMAT_2)
+            left = (
+                kept[:, 1:-added].any() or (~np.isin(kept[:, -added:], (0, *_SINCE_FORMAT_2))).any()
+            )
         elif part.encoding == "terms":
             rows = revert(decode_postings(part.bytes), part.n)
             left = any(rows[place] for place in np.flatnonzero(erased).tolist())
@@ -303,7 +351,9 @@ def row_at(tx: ReadTx, page: Page, born: int) -> TailRow | None:
     key = page[:3]
     if born > page.sealed:
         return tx.get(schema.TAIL, (*key, born))
-    return next((row for row in segment_rows(segment_of(tx, key, born)) if row.born == born), None)
+    for _, parts, _ in located(tx, key, [born]):
+        return next((row for row in segment_rows(parts) if row.born == born), None)
+    return None
 
 
 def segment_rows(parts: Sequence[Segment]) -> list[TailRow]:
@@ -321,13 +371,23 @@ def segment_rows(parts: Sequence[Segment]) -> list[TailRow]:
     ]
 
 
+def grouped(tx: ReadTx, key: PageKey, table: Table[Segment]) -> Iterable[list[Segment]]:
+    """Yield the segments of a page, each with all its encodings, in order of birth."""
+    held: list[Segment] = []
+    for part in tx.scan(table, key):
+        if held and held[0].segment != part.segment:
+            yield held
+            held = []
+        held.append(part)
+    if held:
+        yield held
+
+
 def page_rows(tx: ReadTx, key: PageKey) -> Iterable[TailRow]:
-    """Return every row of a page in order of birth, sealed or not."""
-    segments: dict[int, list[Segment]] = {}
-    for part in tx.scan(schema.SEGMENTS, key):
-        segments.setdefault(part.segment, []).append(part)
-    for _, parts in sorted(segments.items()):
-        yield from segment_rows(parts)
+    """Return every row of a page: sealed ones in order of birth, those of history, the tail."""
+    for table in (schema.SEGMENTS, schema.HISTORY):
+        for parts in grouped(tx, key, table):
+            yield from segment_rows(parts)
     yield from tx.scan(schema.TAIL, key)
 
 
@@ -337,10 +397,9 @@ def vector_of(tx: ReadTx, page: Page, space: int, born: int) -> bytes | None:
     if born > page.sealed:
         row = tx.get(schema.VECTORS, (*key, space, born))
         return row.bytes if row else None
-    parts = segment_of(tx, key, born)
-    for part in parts:
-        if part.encoding == f"f32:{space}":
-            width = len(part.bytes) // part.n
-            at = int(births_of(parts).searchsorted(born)) * width
-            return part.bytes[at : at + width]
+    for _, parts, places in located(tx, key, [born]):
+        for part in parts:
+            if part.encoding == f"f32:{space}":
+                width = len(part.bytes) // part.n
+                return part.bytes[places[born] * width : (places[born] + 1) * width]
     return None

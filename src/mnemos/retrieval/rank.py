@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mnemos.kernel.pages import PageArrays
+from mnemos.kernel.arrays import PageArrays
 from mnemos.retrieval import signals
 from mnemos.types import Reason
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnemos.kernel.pages import PageArrays
+from mnemos.kernel.arrays import PageArrays
 
 K1 = 1.2
 B = 0.75
@@ -117,10 +117,10 @@ def meaning(rows: Rows, query: Floats) -> Floats | None:
     They are rounded: the last bits of a matrix product depend on where in the matrix a row lies,
     and a ranking must not.
     """
-    vectors = rows.arrays.vectors
-    if vectors is None or vectors.shape[1] != len(query):
+    stack = rows.arrays.stack
+    if stack is None or stack.dim != len(query):
         return None
-    return np.round((vectors @ query)[rows.positions], DIGITS)
+    return np.round(stack.dot(query)[rows.positions], DIGITS)
 
 
 def speaker_match(rows: Rows, terms: list[int]) -> NDArray[np.bool_]:
