@@ -8,15 +8,26 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mnemos.errors import FormatTooNew, ModelMismatch, StoreError, StoreFull
-from mnemos.kernel import blobs, keys, schema, segments, tokens
-from mnemos.kernel.commit import Commit, Outcome, stored_twin
+from mnemos.kernel import blobs, compaction, jobs, keys, schema, segments, tokens
+from mnemos.kernel.batch import Outcome
+from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.changes import Add, Changes
+from mnemos.kernel.commit import Commit, stored_twin
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import Blobs, Clock, Embedder, Entropy, Ids, ReadTx, Store, WriteTx
 from mnemos.kernel.reading import Reader
-from mnemos.kernel.rebuild import rebuild_terms
+from mnemos.kernel.rebuild import rebuild_externals, rebuild_terms, rebuild_validity
 from mnemos.kernel.schema import Meta, Space
-from mnemos.types import Add, Changes, Place, View
+from mnemos.kernel.usage import UsageBuffer
+from mnemos.types import Place, View
+
+SOON = 5 * jobs.SECOND
+"""How long a job waits that only has to go on with what the call itself tries, or has tried."""
+
+FREE_SHARE, FREE_LEAST = 0.25, 4 * 2**20
+"""A file is cut when more than a quarter of it holds nothing: a smaller gap is soon written to
+again, and cutting costs writes. Below 4 MiB it is not worth a thought."""
 
 LEXICON = f"{tokens.VERSION}+{keys.VERSION}"
 """What made the posting lists; recorded, so that two versions are never mixed."""
@@ -78,8 +89,12 @@ class Vault:
         self.clock = clock
         self.ids = ids
         self.cache = cache or PageCache()
+        self.usage = UsageBuffer()
         self._entropy = entropy
+        self.after_commit: Callable[[], None] | None = None
+        """Called after every commit, outside of its transaction: who runs jobs looks for them."""
         self._check_lexicon(rebuild_words)
+        self._finish_lift()
         blobs.sweep(store)
         self.scrub()
 
@@ -96,6 +111,16 @@ class Vault:
         with self.store.write() as tx:
             rebuild_terms(tx, self.store.blobs)
             tx.put(schema.META, Meta("lexicon", LEXICON))
+
+    def _finish_lift(self) -> None:
+        """Bring what only the kernel understands up to date, after a store lifted its format."""
+        with self.store.read() as tx:
+            lifted = tx.get(schema.META, ("lift",))
+        if lifted is not None:
+            with self.store.write() as tx:
+                rebuild_validity(tx, self.store.blobs)
+                rebuild_externals(tx)
+                tx.delete(schema.META, ("lift",))
 
     def space(self) -> Space | None:
         """Return the vector space in use; None while nothing was ever embedded."""
@@ -122,33 +147,87 @@ class Vault:
             )
         return found
 
-    def commit(self, staged: Sequence[Staged]) -> list[Outcome]:
+    def commit(self, staged: Sequence[Staged], *, lease: jobs.Lease | None = None) -> list[Outcome]:
         """Check staged changes and make them durable in one transaction, all or none.
+
+        Parameters
+        ----------
+        staged : sequence of Staged
+            What to do.
+        lease : Lease or None
+            The job that is done with it: it is finished in the same transaction, or, if it is no
+            longer held, nothing is written.
 
         Raises
         ------
         ModelMismatch
             If the vault was changed over to another embedder since the vectors were made.
+        LeaseLost
+            If the job was taken over by another worker, or its lease ran out.
         """
         outcomes: list[Outcome] = []
+        stale: set[tuple[str, int]] = set()
         try:
             with self.store.write() as tx:
+                if lease is not None:
+                    jobs.finish(tx, lease, self.clock.now())
                 for item in staged:
                     commit = self._prepare(tx, self.store.blobs, item)
                     outcomes.append(commit.run(item.vectors))
-                    for page in commit.touched():
-                        segments.seal_full(tx, page)
+                    pages = [segments.seal_full(tx, page) for page in commit.touched()]
+                    self._ask_for_upkeep(tx, item.changes.scope.tenant, outcomes[-1], pages)
+                    if outcomes[-1].forgotten:
+                        stale.update(page[:2] for page in pages)
                 if any(outcome.forgotten for outcome in outcomes):
                     since = f"{staged[-1].changes.scope.tenant}:{outcomes[-1].seq}"
                     tx.put(schema.META, Meta("scrub", since))
+                self.usage.flush(tx)
         except StoreFull:
             with suppress(StoreError):
                 blobs.sweep(self.store)  # those put for rows that did not come about
             raise
+        for key in stale:
+            self.cache.drop(*key)
         for outcome in outcomes:
             for name in outcome.dropped_blobs:
                 self.store.blobs.delete(name)
+        if self.after_commit is not None:
+            self.after_commit()
         return outcomes
+
+    def _ask_for_upkeep(
+        self, tx: WriteTx, tenant: str, outcome: Outcome, pages: Sequence[schema.Page]
+    ) -> None:
+        """Queue what a commit leaves to be done, in its own transaction."""
+        now = microseconds(self.clock.now())
+
+        def ask(kind: str, due: int, subject: int = 0, **payload: int) -> None:
+            jobs.enqueue(
+                tx,
+                tenant,
+                kind,
+                due=due,
+                cause=outcome.seq,
+                subject=subject,
+                payload=payload,
+            )
+
+        for page in pages:
+            if compaction.is_due(page):
+                ask("compact", now, page.subject, branch=page.branch)
+        if tx.get(schema.META, ("vectors",)) is not None:
+            ask("vectors", now + SOON)
+        if outcome.mortal:
+            ask("sweep", now + jobs.SWEEP_EVERY * jobs.SECOND)
+        if outcome.forgotten:
+            ask("scrub", now + SOON)
+            if self.is_loose():
+                ask("vacuum", now)
+
+    def is_loose(self) -> bool:
+        """Return whether so much of the file holds nothing that it should be cut."""
+        free = self.store.free()
+        return free > FREE_LEAST and free > FREE_SHARE * self.store.size()
 
     def _prepare(self, tx: WriteTx, blobs: Blobs, item: Staged) -> Commit:
         if item.space is not None and item.space != active_space(tx):
@@ -178,7 +257,7 @@ class Vault:
                 place
                 for place, change in enumerate(changes.changes)
                 if isinstance(change, Add)
-                and stored_twin(tx, self.store.blobs, changes.scope, change)
+                and stored_twin(tx, self.store.blobs, changes.scope, change, changes.branch)
             ]
 
     def preview(self, staged: Sequence[Staged]) -> Outcome:
@@ -191,7 +270,8 @@ class Vault:
     def scrub(self) -> Place:
         """Make what was deleted leave the store's own files, and say whether it has.
 
-        Tried after every forget, and again at the next opening while a reader prevents it.
+        Tried after every forget, and again by a job, and at the next opening, while a reader
+        prevents it.
         """
         with self.store.read() as tx:
             pending = tx.get(schema.META, ("scrub",))
@@ -203,6 +283,7 @@ class Vault:
         with self.store.write() as tx:
             if tx.get(schema.META, ("scrub",)) == pending:  # else somebody forgot more meanwhile
                 tx.delete(schema.META, ("scrub",))
+                jobs.withdraw(tx, pending.value.rpartition(":")[0], "scrub")
         return Place(name="log", status="purged")
 
     @contextmanager
@@ -233,8 +314,15 @@ class Vault:
             with self.reader(view, staged) as reader:
                 return action(reader)
 
+    def flush_usage(self) -> None:
+        """Write what reads were counted; where that cannot be done they are lost, no more."""
+        if len(self.usage):
+            with suppress(StoreError), self.store.write() as tx:
+                self.usage.flush(tx)
+
     def close(self) -> None:
         """Close the store."""
+        self.flush_usage()
         self.cache.clear()
         self.store.close()
 
