@@ -63,8 +63,10 @@ def test_the_trace_knows_every_kind_of_statement(path):
     pragmas = {re.match(r"PRAGMA (\w+)", sql)[1] for sql in seen if sql.startswith("PRAGMA")}
     assert pragmas == {
         "application_id",
+        "auto_vacuum",
         "busy_timeout",
         "cache_size",
+        "freelist_count",
         "integrity_check",
         "journal_mode",
         "page_size",

@@ -76,6 +76,16 @@ class _Rows:
             yield self.rows[tuple(rank[place] for place in by_key)]
 
 
+_BETWEEN = bytes(64)
+"""Keeps values from touching, so that nothing is seen that none of them holds."""
+
+
+def _bytes_of(value: str | int | bytes) -> bytes:
+    if isinstance(value, int):
+        return value.to_bytes(8, "big", signed=True)
+    return value.encode() if isinstance(value, str) else value
+
+
 class MemoryBlobs:
     """Large payloads in a dictionary."""
 
@@ -167,6 +177,17 @@ class MemoryStore:
         """Nothing lingers in memory that was deleted."""
         return ""
 
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the values of every row, a table in a piece, and the blobs."""
+        with self._turn():
+            held = {
+                table.table.name: [_bytes_of(value) for row in table.rows.values() for value in row]
+                for table in self._tables.values()
+            }
+            held["blobs"] = [self._blobs.get(name) or b"" for name in self._blobs.names()]
+        for place, values in held.items():
+            yield place, _BETWEEN.join(values)
+
     def check(self) -> list[str]:
         """There are no files to be damaged."""
         return []
@@ -179,6 +200,14 @@ class MemoryStore:
             for row in table.rows.values()
         )
         return rows + sum(len(self._blobs.get(name) or b"") for name in self._blobs.names())
+
+    def free(self) -> int:
+        """Nothing is kept for later."""
+        return 0
+
+    def vacuum(self, most: int) -> int:
+        """There is nothing to give back."""
+        return 0
 
     def describe(self) -> dict[str, str]:
         """Return what a person would want to know."""

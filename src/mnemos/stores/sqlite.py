@@ -15,7 +15,6 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,20 @@ from mnemos.errors import (
     StoreClosed,
     StoreCorrupt,
     StoreError,
-    StoreFull,
-    StoreReadOnly,
 )
 from mnemos.kernel.ports import Blobs, Faults, Key, ReadTx, Row, Table, WriteTx
 from mnemos.kernel.schema import FORMAT, TABLES
-from mnemos.stores import forks
+from mnemos.stores import forks, sqlite_files
 from mnemos.stores.files import FileBlobs, NoFaults, network_filesystem
+from mnemos.stores.sqlite_errors import REFUSALS, translate
+from mnemos.stores.sqlite_form import (
+    MIGRATIONS,
+    create_statements,
+    insert_statement,
+    mistyped,
+    order_columns,
+    select_statement,
+)
 
 APPLICATION_ID = 0x4D4E454D
 """``MNEM`` in the file's header, so that a vault is told from any other database."""
@@ -40,91 +46,11 @@ APPLICATION_ID = 0x4D4E454D
 SCRUB_PATIENCE_MS = 200
 """How long cutting the log waits for readers before it is left for later."""
 
-MIGRATIONS: dict[int, Callable[[Any], None]] = {}
-"""Format to the function that lifts a vault from it to the next; empty while there is one format."""
+SCRUB_TRIES = 3
+"""How often the log is cut again where another process writes meanwhile."""
 
-_SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
-
-_REFUSALS = (sqlite3.Error, UnicodeDecodeError)
-_FULL = "the disk or a size limit is full; free some room and retry"
-_BY_NAME = {
-    "SQLITE_BUSY": (StoreBusy, "another process holds the lock; retry, or raise the time-out"),
-    "SQLITE_LOCKED": (StoreBusy, "another connection holds the lock; retry"),
-    "SQLITE_FULL": (StoreFull, "free some room and retry; nothing was written"),
-    "SQLITE_PROTOCOL": (StoreBusy, "too many others open the file at once; retry"),
-    "SQLITE_IOERR_SHMSIZE": (StoreFull, _FULL),
-    "SQLITE_IOERR_WRITE": (StoreFull, _FULL),
-    "SQLITE_READONLY": (StoreReadOnly, "check the permissions of the file and its folder"),
-    "SQLITE_CANTOPEN": (StoreReadOnly, "check that the folder exists and can be written"),
-    "SQLITE_PERM": (StoreReadOnly, "check the permissions of the file and its folder"),
-    "SQLITE_NOTADB": (StoreCorrupt, "this is not a Mnemos vault; give another path"),
-    "SQLITE_IOERR_SHORT_READ": (StoreCorrupt, "the file was cut; restore a backup"),
-    "SQLITE_CORRUPT": (StoreCorrupt, "restore a backup; `mnemos verify` says what is damaged"),
-}
-
-
-def translate(error: sqlite3.Error | UnicodeDecodeError, path: str) -> StoreError:
-    """Return the typed error for SQLite's refusal, which stays as its cause.
-
-    Of a damaged schema SQLite tells in words that Python cannot decode.
-    """
-    name = getattr(error, "sqlite_errorname", None) or "SQLITE_ERROR"
-    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
-        return StoreClosed(f"{path} was closed; open a new handle")
-    if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
-        name = "SQLITE_CORRUPT"
-    for known, (kind, way_out) in _BY_NAME.items():
-        if name == known or name.startswith(f"{known}_"):
-            return kind(f"{Path(path).name}: {error}: {way_out}")
-    return StoreError(f"{Path(path).name}: {error} ({name})")
-
-
-@lru_cache(maxsize=512)
-def _select(
-    name: str,
-    columns: tuple[str, ...],
-    order: tuple[str, ...],
-    depth: int,
-    bounds: tuple[bool, bool],
-    reverse: bool,
-) -> str:
-    where = [f"{column}=?" for column in order[:depth]]
-    if bounds[0]:
-        where.append(f"{order[depth]}>=?")
-    if bounds[1]:
-        where.append(f"{order[depth]}<?")
-    direction = " DESC" if reverse else ""
-    return (
-        f"SELECT {','.join(columns)} FROM {name}"
-        + (f" WHERE {' AND '.join(where)}" if where else "")
-        + f" ORDER BY {','.join(column + direction for column in order)} LIMIT ?"
-    )
-
-
-def _order(table: Table[Any], index: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*table.columns_of(index), *table.columns_of(None)]))
-
-
-def create_statements() -> Iterator[str]:
-    """Yield the statements that make an empty vault."""
-    for table in TABLES:
-        types: dict[str, type] = table.row.__annotations__
-        columns = ",".join(
-            f"{name} {_SQL_TYPE[types[name].__name__]} NOT NULL" for name in table.row._fields
-        )
-        key = ",".join(table.columns_of(None))
-        yield f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
-        for index, names in table.indexes.items():
-            yield f"CREATE INDEX {table.name}_{index} ON {table.name} ({','.join(names)})"
-
-
-def _mistyped(table: Table[Any]) -> str:
-    """Return a statement that finds a row with a value no statement of ours can have put there."""
-    types: dict[str, type] = table.row.__annotations__
-    wrong = " OR ".join(
-        f"typeof({name})<>'{_SQL_TYPE[types[name].__name__].lower()}'" for name in table.row._fields
-    )
-    return f"SELECT 1 FROM {table.name} WHERE {wrong} LIMIT 1"
+AUTO_VACUUM = 2
+"""``INCREMENTAL``: a new file can give pages back a few at a time."""
 
 
 class _Connection:
@@ -158,7 +84,7 @@ class _Tx:
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """Return the row with exactly this primary key."""
-        sql = _select(
+        sql = select_statement(
             table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False
         )
         return next(self._rows(table, self._run(sql, (*key, 1))), None)
@@ -176,8 +102,8 @@ class _Tx:
     ) -> Iterator[Row]:
         """Walk the rows whose leading columns equal ``prefix``, in order."""
         bounds = (start is not None, stop is not None)
-        sql = _select(
-            table.name, table.row._fields, _order(table, index), len(prefix), bounds, reverse
+        sql = select_statement(
+            table.name, table.row._fields, order_columns(table, index), len(prefix), bounds, reverse
         )
         limits = [bound for bound in (start, stop) if bound is not None]
         found = self._run(sql, (*prefix, *limits, -1 if limit is None else limit))
@@ -188,18 +114,18 @@ class _Tx:
         try:
             for found in cursor:
                 yield table.row._make(found)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             raise translate(error, self._path) from error
 
     def insert(self, table: Table[Row], rows: Iterable[Row]) -> None:
         """Add rows whose primary keys are new."""
-        sql = _insert(table.name, len(table.row._fields), "INSERT")
+        sql = insert_statement(table.name, len(table.row._fields), "INSERT")
         for row in rows:
             self._change(sql, row)
 
     def put(self, table: Table[Row], row: Row) -> None:
         """Add a row, or replace the one with its primary key."""
-        self._change(_insert(table.name, len(row), "REPLACE"), row)
+        self._change(insert_statement(table.name, len(row), "REPLACE"), row)
 
     def delete(self, table: Table[Row], prefix: Key) -> None:
         """Remove every row whose leading key columns equal ``prefix``."""
@@ -217,18 +143,13 @@ class _Tx:
     def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         try:
             return self._execute(sql, values)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             raise translate(error, self._path) from error
         except (UnicodeEncodeError, OverflowError) as error:
             raise InvalidInput(
                 f"cannot be stored: {error}; allowed are text without lone surrogates and numbers "
                 "of 64 bits"
             ) from error
-
-
-@lru_cache(maxsize=128)
-def _insert(name: str, width: int, verb: str) -> str:
-    return f"{verb} INTO {name} VALUES ({','.join('?' * width)})"
 
 
 class SQLiteStore:
@@ -328,21 +249,60 @@ class SQLiteStore:
                     self._end(connection)
 
     def scrub(self) -> str:
-        """Fold the log into the file and cut it to nothing; say who prevents it."""
+        """Fold the log into the file, cut it, and overwrite what SQLite leaves lying in its pages."""
         self._faults.reach("checkpoint")
         with self._using() as connection:
             self._run(connection, f"PRAGMA busy_timeout={SCRUB_PATIENCE_MS}")
             try:
-                found = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except StoreBusy:
-                found = (1,)
+                for _ in range(SCRUB_TRIES):
+                    found = self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if found[0]:
+                        break
+                    if self._sweep(connection):
+                        return ""
+            except (StoreBusy, StoreCorrupt) as error:
+                return f"the file could not be swept: {error}; it is tried again"
+            except OSError as error:
+                return f"the file could not be swept: {error.strerror}; it is tried again"
             finally:
-                self._run(connection, f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
-        return (
-            "another reader still uses the log; it is cut when that reader is done"
-            if found[0]
-            else ""
-        )
+                if not connection.closed:
+                    timeout = int(self._timeout * 1000)
+                    self._run(connection, f"PRAGMA busy_timeout={timeout}")
+        return "another reader or writer still uses the log; it is cut when that one is done"
+
+    def _sweep(self, connection: _Connection) -> bool:
+        """Sweep the b-trees of the file; return False where somebody has written meanwhile."""
+        with self._turn:
+            self._run(connection, "BEGIN IMMEDIATE")
+            connection.depth = 1
+            try:
+                log = Path(f"{self._path}-wal")
+                if log.exists() and log.stat().st_size:
+                    return False
+                roots = self._run(
+                    connection,
+                    "SELECT 1 UNION ALL SELECT rootpage FROM sqlite_master WHERE rootpage",
+                )
+                if sqlite_files.sweep(self._path, self, [row[0] for row in roots]):
+                    self._faults.reach("fsync")
+                    sqlite_files.sync(self._path, self)
+                    # Connections remember pages as they were, and could write them so again; a
+                    # commit makes all of them read anew, but for its own, which is closed.
+                    version = self._one(connection, "PRAGMA user_version")
+                    self._faults.reach("sql")
+                    self._run(connection, f"PRAGMA user_version={version}")
+                    self._faults.reach("commit")
+                    self._run(connection, "COMMIT")
+                    connection.close()
+            finally:
+                connection.depth = 0
+                self._end(connection)
+        return True
+
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """Yield every byte of the file, its log, and what else lies beside it."""
+        self._check_open()
+        yield from sqlite_files.images(self._path, self)
 
     def check(self) -> list[str]:
         """Return what SQLite finds wrong with the file."""
@@ -353,9 +313,9 @@ class SQLiteStore:
                 problems.extend(
                     f"table {table.name} holds a value of another type than its column"
                     for table in TABLES
-                    if self._run(connection, _mistyped(table)).fetchone()
+                    if self._run(connection, mistyped(table)).fetchone()
                 )
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 raise translate(error, self._path) from error
         return problems
 
@@ -368,6 +328,50 @@ class SQLiteStore:
             with suppress(FileNotFoundError):
                 total += os.stat(file).st_size
         return total
+
+    def free(self) -> int:
+        """Return the bytes of the file's unused pages."""
+        with self._using() as connection:
+            pages = self._one(connection, "PRAGMA freelist_count")
+            return pages * self._one(connection, "PRAGMA page_size")
+
+    def vacuum(self, most: int) -> int:
+        """Move unused pages to the file's end and cut it; -1 makes the whole file anew.
+
+        A file that an old Mnemos began gives nothing back until it was made anew once. That takes
+        the room of the file a second time, in memory, so that no copy is left in other files.
+        """
+        given = self._make_anew() if most < 0 else self._cut_end(most)
+        self._faults.reach("checkpoint")
+        with self._using() as connection:  # the file shrinks when the log is folded in
+            self._run(connection, f"PRAGMA busy_timeout={SCRUB_PATIENCE_MS}")
+            with suppress(StoreBusy):  # then it is folded in later
+                self._run(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+            self._run(connection, f"PRAGMA busy_timeout={int(self._timeout * 1000)}")
+        return given
+
+    def _cut_end(self, most: int) -> int:
+        with self.write(), self._using() as connection:
+            size = self._one(connection, "PRAGMA page_size")
+            if most < size or self._one(connection, "PRAGMA auto_vacuum") != AUTO_VACUUM:
+                return 0
+            pages = min(most // size, self._one(connection, "PRAGMA freelist_count"))
+            for _ in range(pages):  # the driver ends this statement after its first page
+                self._faults.reach("sql")
+                self._run(connection, "PRAGMA incremental_vacuum(1)")
+            return pages * size
+
+    def _make_anew(self) -> int:
+        with self._using() as connection:
+            if connection.depth:
+                raise StoreError("a vacuum cannot start inside a transaction of its thread")
+            before = self._one(connection, "PRAGMA page_count")
+            with self._turn:
+                self._run(connection, f"PRAGMA auto_vacuum={AUTO_VACUUM}")
+                self._faults.reach("sql")
+                self._run(connection, "VACUUM")
+            after = self._one(connection, "PRAGMA page_count")
+            return max(before - after, 0) * self._one(connection, "PRAGMA page_size")
 
     def describe(self) -> dict[str, str]:
         """Return what a person would want to know."""
@@ -383,6 +387,8 @@ class SQLiteStore:
             self.wake_in_child()
         self._closed = True
         self._quiet()
+        if all(connection.closed for connection in list(self._open)):
+            sqlite_files.release(self)
         self._gate.open()
 
     def rest(self) -> None:
@@ -494,7 +500,7 @@ class SQLiteStore:
                 check_same_thread=False,
                 cached_statements=256,
             )
-        except _REFUSALS as error:
+        except REFUSALS as error:
             raise translate(error, self._path) from error
         connection = _Connection(raw)
         try:
@@ -535,6 +541,7 @@ class SQLiteStore:
                 if self._one(connection, "PRAGMA journal_mode") == "wal":
                     return
                 self._run(connection, "PRAGMA page_size=8192")
+                self._run(connection, f"PRAGMA auto_vacuum={AUTO_VACUUM}")
                 self._faults.reach("sql")
                 mode = self._one(connection, "PRAGMA journal_mode=WAL")
             except StoreBusy:
@@ -562,7 +569,7 @@ class SQLiteStore:
     def _run(self, connection: _Connection, sql: str) -> Any:
         try:
             return connection.raw.execute(sql)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             raise translate(error, self._path) from error
 
     def _one(self, connection: _Connection, sql: str) -> Any:

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from mnemos.errors import StoreClosed, StoreError
-from mnemos.kernel.ports import ReadTx, Store, Table, WriteTx
+from mnemos.kernel.ports import ReadTx, Table, WriteTx
 from mnemos.kernel.schema import (
     ACTORS,
     CONTENTS,
@@ -33,24 +33,23 @@ from mnemos.kernel.schema import (
     Content,
     Head,
     Meta,
-    Segment,
     Source,
     Subject,
 )
 from mnemos.testing.expectations import Deliberate, equal, expect, raises
+from mnemos.testing.medium_checks import (
+    MakeStore,
+    check_images_show_what_is_stored,
+    check_scrub_keeps_what_is_there,
+    check_vacuum_keeps_what_is_there,
+    fill,
+)
 from mnemos.testing.samples import BYTES, NUMBERS, WORDS, naive_scan, sample_rows
 
-MakeStore: TypeAlias = Callable[[], Store]
 StoreCheck: TypeAlias = Callable[[MakeStore], None]
 
 _PATIENCE = 60.0
 """Seconds after which a thread that should have ended counts as stuck."""
-
-
-def _fill(store: Store, *filling: tuple[Table[Any], Iterable[Any]]) -> None:
-    with store.write() as tx:
-        for table, rows in filling:
-            tx.insert(table, rows)
 
 
 def _samples(count: int) -> list[tuple[Table[Any], list[Any]]]:
@@ -79,7 +78,7 @@ def check_get_returns_the_row_of_a_key(make_store: MakeStore) -> None:
             for table, wanted in rows:
                 got = tx.get(table, table.key_of(wanted[0]))
                 equal(got, None, f"{table.name} of an empty store")
-        _fill(store, *((table, wanted[:12]) for table, wanted in rows))
+        fill(store, *((table, wanted[:12]) for table, wanted in rows))
         with store.read() as tx:
             for table, wanted in rows:
                 for row in wanted[:12]:
@@ -99,7 +98,7 @@ def check_scan_keeps_order_and_bounds(make_store: MakeStore) -> None:
     rows = _samples(40)
     random = Random("scan")
     with closing(make_store()) as store:
-        _fill(store, *rows)
+        fill(store, *rows)
         with store.read() as tx:
             for table, held in rows:
                 for index in _orders(table):
@@ -134,7 +133,7 @@ def check_scans_may_interleave(make_store: MakeStore) -> None:
     """Check that several scans and gets can be under way at once in one transaction."""
     rows = [Source("t", f"s{i:03}", f"d{i:03}") for i in range(300)]
     with closing(make_store()) as store:
-        _fill(store, (SOURCES, rows))
+        fill(store, (SOURCES, rows))
         with store.read() as tx:
             seen: list[Any] = []
             forward = tx.scan(SOURCES, ("t",))
@@ -162,7 +161,7 @@ def check_values_come_back_unchanged(make_store: MakeStore) -> None:
     )
     settings = [Meta(f"{place}:{text[:99]}", text) for place, text in enumerate(texts)]
     with closing(make_store()) as store:
-        _fill(store, (CONTENTS, contents), (HEADS, heads), (META, settings))
+        fill(store, (CONTENTS, contents), (HEADS, heads), (META, settings))
         with store.read() as tx:
             expect(list(tx.scan(CONTENTS, ("t",))) == contents, "bytes came back changed")
             equal(sorted(tx.scan(HEADS, ())), sorted(heads), "numbers")
@@ -176,7 +175,7 @@ def check_insert_refuses_a_taken_key(make_store: MakeStore) -> None:
     The transaction can then be undone or go on; the row that was there stays as it was, whether it was committed before or staged just now.
     """
     with closing(make_store()) as store:
-        _fill(store, (META, [Meta("a", "old")]))
+        fill(store, (META, [Meta("a", "old")]))
         with raises(StoreError, "insert of a committed key"), store.write() as tx:
             tx.put(META, Meta("b", "lost with the transaction"))
             tx.insert(META, [Meta("a", "new")])
@@ -195,7 +194,7 @@ def check_insert_refuses_a_taken_key(make_store: MakeStore) -> None:
 def check_put_replaces(make_store: MakeStore) -> None:
     """Check that ``put`` adds or replaces a row, and no index finds the old values any more."""
     with closing(make_store()) as store:
-        _fill(store, (SUBJECTS, [Subject("t", 1, "ana"), Subject("t", 2, "bo")]))
+        fill(store, (SUBJECTS, [Subject("t", 1, "ana"), Subject("t", 2, "bo")]))
         with store.write() as tx:
             tx.put(SUBJECTS, Subject("t", 1, "zoe"))
             tx.put(SUBJECTS, Subject("t", 3, "cy"))
@@ -213,7 +212,7 @@ def check_delete_takes_a_prefix(make_store: MakeStore) -> None:
     rows = [Source(t, s, d) for t in ("a", "ab") for s in ("x", "x\0", "xy") for d in ("1", "2")]
     with closing(make_store()) as store:
         for depth in (1, 2, 3):
-            _fill(store, (SOURCES, rows))
+            fill(store, (SOURCES, rows))
             with store.write() as tx:
                 tx.delete(SOURCES, rows[0][:depth])
                 tx.delete(SOURCES, ("nobody",))
@@ -229,7 +228,7 @@ def check_delete_takes_a_prefix(make_store: MakeStore) -> None:
 def check_delete_and_insert_in_one_transaction(make_store: MakeStore) -> None:
     """Check that a key deleted in a transaction is free in it, and can be inserted again."""
     with closing(make_store()) as store:
-        _fill(store, (ACTORS, [Actor("t", 1, "old")]))
+        fill(store, (ACTORS, [Actor("t", 1, "old")]))
         with store.write() as tx:
             tx.delete(ACTORS, ("t", 1))
             equal(tx.get(ACTORS, ("t", 1)), None, "a deleted row")
@@ -243,7 +242,7 @@ def check_a_write_is_all_or_nothing(make_store: MakeStore) -> None:
     """Check that any exception inside ``write`` undoes all of it and passes through unchanged."""
     rows = _samples(6)
     with closing(make_store()) as store:
-        _fill(store, *rows)
+        fill(store, *rows)
         with store.read() as tx:
             before = _everything(tx)
         for error in (Deliberate("stop"), KeyboardInterrupt()):
@@ -255,7 +254,7 @@ def check_a_write_is_all_or_nothing(make_store: MakeStore) -> None:
                 raise error
             with store.read() as tx:
                 equal(_everything(tx), before, f"after {error!r}")
-        _fill(store, (META, [Meta("the store", "still writes")]))
+        fill(store, (META, [Meta("the store", "still writes")]))
         with store.read() as tx:
             equal(tx.get(META, ("the store",)), Meta("the store", "still writes"), "a later write")
 
@@ -269,7 +268,7 @@ def _unlike(table: Table[Any], held: Iterable[Any]) -> Any:
 def check_a_write_sees_itself(make_store: MakeStore) -> None:
     """Check that inside ``write``, get and scan show what it did so far, in every order."""
     with closing(make_store()) as store:
-        _fill(store, *_samples(10))
+        fill(store, *_samples(10))
         with store.write() as tx:
             for table in TABLES:
                 held = {table.key_of(row): row for row in tx.scan(table, ())}
@@ -290,13 +289,13 @@ def check_a_write_sees_itself(make_store: MakeStore) -> None:
 def check_reads_of_a_thread_share_a_snapshot(make_store: MakeStore) -> None:
     """Check that reads nest in a thread, and an error in one leaves the store usable."""
     with closing(make_store()) as store:
-        _fill(store, (META, [Meta("a", "1")]))
+        fill(store, (META, [Meta("a", "1")]))
         with store.read() as outer:
             with raises(Deliberate, "an error inside a nested read"), store.read() as inner:
                 equal(inner.get(META, ("a",)), outer.get(META, ("a",)), "two nested reads")
                 raise Deliberate
             equal(outer.get(META, ("a",)), Meta("a", "1"), "the outer read goes on")
-        _fill(store, (META, [Meta("b", "2")]))
+        fill(store, (META, [Meta("b", "2")]))
         with store.read() as tx:
             equal(len(list(tx.scan(META, ()))), 2, "a read after the nested ones")
 
@@ -349,7 +348,7 @@ def check_a_reader_sees_one_moment(make_store: MakeStore) -> None:
         return [Meta(name, str(value)) for name in sorted(names)]
 
     with closing(make_store()) as store:
-        _fill(store, (META, all_at(0)))
+        fill(store, (META, all_at(0)))
         written = threading.Event()
 
         def writer() -> None:
@@ -379,7 +378,7 @@ def check_nothing_is_lost_between_writers(make_store: MakeStore) -> None:
     """Check that writers of many threads take turns: no increment and no insert is lost."""
     threads, turns = 6, 12
     with closing(make_store()) as store:
-        _fill(store, (META, [Meta("count", "0")]))
+        fill(store, (META, [Meta("count", "0")]))
 
         def writer(number: int) -> None:
             for turn in range(turns):
@@ -404,7 +403,7 @@ def check_acknowledged_is_seen_by_other_threads(make_store: MakeStore) -> None:
     """Check that what a write acknowledged is in the next read of any thread."""
     with closing(make_store()) as store:
         for value in range(5):
-            _fill(store, (CONTENTS, [Content("t", value, b"", b"x")]))
+            fill(store, (CONTENTS, [Content("t", value, b"", b"x")]))
 
             def look(value: int = value) -> None:
                 with store.read() as tx:
@@ -451,25 +450,12 @@ def check_blobs_inside_transactions(make_store: MakeStore) -> None:
         expect(store.blobs.get("bb") in (None, b"other"), "half a blob after an undone transaction")
 
 
-def check_scrub_keeps_what_is_there(make_store: MakeStore) -> None:
-    """Check that ``scrub`` says ``""`` where nobody reads, and keeps what was not deleted."""
-    segment = Segment("t", 1, 0, 1, "rows", 1, Random(2).randbytes(200_000))
-    with closing(make_store()) as store:
-        equal(store.scrub(), "", "scrub of a new store")
-        _fill(store, (SEGMENTS, [segment, segment._replace(segment=2)]))
-        with store.write() as tx:
-            tx.delete(SEGMENTS, ("t", 1, 0, 1))
-        equal(store.scrub(), "", "scrub with no reader")
-        with store.read() as tx:
-            equal(list(tx.scan(SEGMENTS, ())), [segment._replace(segment=2)], "after scrub")
-
-
 def check_it_tells_of_itself(make_store: MakeStore) -> None:
     """Check that a sound store checks as sound, says what it is, and that its size grows."""
     with closing(make_store()) as store:
         equal(store.check(), [], "check of a new store")
         before = store.size()
-        _fill(store, (CONTENTS, [Content("t", 1, b"", Random(3).randbytes(1_000_000))]))
+        fill(store, (CONTENTS, [Content("t", 1, b"", Random(3).randbytes(1_000_000))]))
         expect(store.size() - before >= 900_000, "size does not count a row of a megabyte")
         before = store.size()
         store.blobs.put("aa", Random(4).randbytes(1_000_000))
@@ -483,7 +469,7 @@ def check_it_tells_of_itself(make_store: MakeStore) -> None:
 def check_a_closed_store_refuses(make_store: MakeStore) -> None:
     """Check that after ``close`` every thread gets ``StoreClosed``, and closing twice is fine."""
     store = make_store()
-    _fill(store, (META, [Meta("a", "1")]))
+    fill(store, (META, [Meta("a", "1")]))
 
     def refused() -> None:
         with raises(StoreClosed, "a read after close"), store.read():
@@ -566,6 +552,8 @@ _CHECKS: tuple[StoreCheck, ...] = (
     check_blobs,
     check_blobs_inside_transactions,
     check_scrub_keeps_what_is_there,
+    check_vacuum_keeps_what_is_there,
+    check_images_show_what_is_stored,
     check_it_tells_of_itself,
     check_a_closed_store_refuses,
     check_it_behaves_like_a_dictionary,

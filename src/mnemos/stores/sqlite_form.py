@@ -1,0 +1,118 @@
+"""The statements of the SQLite store: they make its tables, lift old ones, read and write rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from mnemos.kernel.ports import Table
+from mnemos.kernel.schema import ALIVE, EARLIEST, TABLES
+
+_SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
+
+
+def table_statements(table: Table[Any]) -> Iterator[str]:
+    """Yield the statements that make one table."""
+    types: dict[str, type] = table.row.__annotations__
+    columns = ",".join(
+        f"{name} {_SQL_TYPE[types[name].__name__]} NOT NULL" for name in table.row._fields
+    )
+    key = ",".join(table.columns_of(None))
+    yield f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
+    for index, names in table.indexes.items():
+        yield f"CREATE INDEX {table.name}_{index} ON {table.name} ({','.join(names)})"
+
+
+def create_statements() -> Iterator[str]:
+    """Yield the statements that make an empty vault."""
+    for table in TABLES:
+        yield from table_statements(table)
+
+
+def mistyped(table: Table[Any]) -> str:
+    """Return a statement that finds a row with a value no statement of ours can have put there."""
+    types: dict[str, type] = table.row.__annotations__
+    wrong = " OR ".join(
+        f"typeof({name})<>'{_SQL_TYPE[types[name].__name__].lower()}'" for name in table.row._fields
+    )
+    return f"SELECT 1 FROM {table.name} WHERE {wrong} LIMIT 1"
+
+
+_NEW_IN_2 = frozenset(
+    "links forgotten suppressed branches snapshots records policies usage jobs budgets spent "
+    "history".split()
+)
+
+
+def _lift_to_2(tx: Any) -> None:
+    """Time: branches, history, validity of rows, caller's ids per branch, jobs."""
+    for table in TABLES:
+        if table.name in _NEW_IN_2:
+            for statement in table_statements(table):
+                tx.change(statement)
+    for name, columns in (
+        ("externals", "tenant,subject,0,external,id"),
+        (
+            "tail",
+            "tenant,subject,branch,born,cube,content,state,kind,session,agent,speaker,at,expires,"
+            f"length,{EARLIEST},{ALIVE},terms",
+        ),
+        (
+            "pages",
+            "tenant,subject,branch,epoch,sealed,changed,tail,"
+            "(SELECT coalesce(sum(n),0) FROM segments s WHERE s.tenant=o.tenant AND "
+            "s.subject=o.subject AND s.branch=o.branch AND s.encoding='rows'),"
+            "(SELECT count(*) FROM versions v WHERE v.tenant=o.tenant AND v.subject=o.subject "
+            f"AND v.branch=o.branch AND v.dead<{ALIVE}),0,0",
+        ),
+    ):
+        tx.change(f"ALTER TABLE {name} RENAME TO old_{name}")
+        table = next(item for item in TABLES if item.name == name)
+        for statement in table_statements(table):
+            tx.change(statement)
+        tx.change(f"INSERT INTO {name} SELECT {columns} FROM old_{name} o")
+        tx.change(f"DROP TABLE old_{name}")
+    tx.change("INSERT INTO forgotten SELECT tenant,cube,seq FROM events WHERE verb='forget'")
+    tx.change("REPLACE INTO meta VALUES ('lift', '2')")
+
+
+MIGRATIONS: dict[int, Callable[[Any], None]] = {1: _lift_to_2}
+"""Format to the function that lifts a vault from it to the next."""
+
+
+# ---------------------------------------------------------------- reading and writing rows
+
+
+@lru_cache(maxsize=512)
+def select_statement(
+    name: str,
+    columns: tuple[str, ...],
+    order: tuple[str, ...],
+    depth: int,
+    bounds: tuple[bool, bool],
+    reverse: bool,
+) -> str:
+    """Return the statement that walks a table: ``depth`` columns given, the next one bounded."""
+    where = [f"{column}=?" for column in order[:depth]]
+    if bounds[0]:
+        where.append(f"{order[depth]}>=?")
+    if bounds[1]:
+        where.append(f"{order[depth]}<?")
+    direction = " DESC" if reverse else ""
+    return (
+        f"SELECT {','.join(columns)} FROM {name}"
+        + (f" WHERE {' AND '.join(where)}" if where else "")
+        + f" ORDER BY {','.join(column + direction for column in order)} LIMIT ?"
+    )
+
+
+def order_columns(table: Table[Any], index: str | None) -> tuple[str, ...]:
+    """Return the columns by which an order sorts, ties broken by the primary key."""
+    return tuple(dict.fromkeys([*table.columns_of(index), *table.columns_of(None)]))
+
+
+@lru_cache(maxsize=128)
+def insert_statement(name: str, width: int, verb: str) -> str:
+    """Return the statement that adds a row, ``INSERT`` or ``REPLACE``."""
+    return f"{verb} INTO {name} VALUES ({','.join('?' * width)})"
