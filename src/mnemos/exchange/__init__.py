@@ -1,0 +1,1 @@
+"""What leaves a vault and comes back: archives of one subject, suppression lists."""
