@@ -31,6 +31,7 @@ def open_at(clock: SimClock) -> Iterator[Open]:
             "ids": SeededIds(number),
             "entropy": SeededEntropy(number),
             "embedder": HashEmbedder(),
+            "background": "off",  # or a run would hang on when a thread comes to its turn
         }
         memory = Memory(path, **(ports | options))
         opened.append(memory)

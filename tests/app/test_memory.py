@@ -24,7 +24,10 @@ from mnemos.testing import SimClock
 Open = Callable[..., Memory]
 
 MARCH = datetime(2026, 3, 4, 12, tzinfo=UTC)
-PLACES = {"text", "words", "vectors", "names", "blobs", "log"}
+PLACES = {
+    "text", "words", "vectors", "names", "links", "blobs", "usage", "branches", "snapshots", "jobs",
+    "log",
+}  # fmt: skip
 
 
 def texts(memory: Memory, **scope: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mnemos import Draft, Header, Memory, Text
+from mnemos import Draft, Header, Memory, Receipt, Text
 from mnemos.errors import (
     MnemosError,
     StoreClosed,
@@ -62,34 +62,84 @@ def test_verify_counts_events_and_calls_back(memory: Memory) -> None:
     assert seen == [1] * 4
 
 
+ID = "0" * 32
+
 CALLS: dict[str, Callable[[Memory], object]] = {
     "add": lambda memory: memory.add("x"),
     "add_many": lambda memory: memory.add_many([turn("x")]),
-    "update": lambda memory: memory.update("0" * 32, "x"),
-    "forget": lambda memory: memory.forget("0" * 32),
+    "update": lambda memory: memory.update(ID, "x"),
+    "forget": lambda memory: memory.forget(ID),
     "delete_all": lambda memory: memory.delete_all(user_id="ana"),
     "search": lambda memory: memory.search("x"),
     "context": lambda memory: memory.context("x"),
-    "get": lambda memory: memory.get("0" * 32),
+    "get": lambda memory: memory.get(ID),
     "get_all": lambda memory: memory.get_all(user_id="ana"),
-    "history": lambda memory: memory.history("0" * 32),
+    "history": lambda memory: memory.history(ID),
     "stats": lambda memory: memory.stats(),
     "verify": lambda memory: memory.verify(),
     "reembed": lambda memory: memory.reembed(),
+    "archive": lambda memory: memory.archive(ID),
+    "backup": lambda memory: memory.backup("copy.db"),
+    "branch": lambda memory: memory.branch("x", user_id="ana"),
+    "branches": lambda memory: memory.branches(user_id="ana"),
+    "budget": lambda memory: memory.budget(),
+    "checkpoint": lambda memory: memory.checkpoint(),
+    "compact": lambda memory: memory.compact(),
+    "consolidate": lambda memory: memory.consolidate([ID, "1" * 32], "x"),
+    "contradict": lambda memory: memory.contradict(ID, "x"),
+    "delete": lambda memory: memory.delete(ID),
+    "diff": lambda memory: memory.diff(user_id="ana"),
+    "drop_job": lambda memory: memory.drop_job(1),
+    "drop_policy": lambda memory: memory.drop_policy(user_id="ana"),
+    "drop_snapshot": lambda memory: memory.drop_snapshot("x", user_id="ana"),
+    "enqueue_job": lambda memory: memory.enqueue_job("x"),
+    "export": lambda memory: memory.export("ana.jsonl", user_id="ana"),
+    "freeze": lambda memory: memory.freeze(ID),
+    "hold": lambda memory: memory.hold(ID),
+    "jobs": lambda memory: memory.jobs(),
+    "lineage": lambda memory: memory.lineage(ID),
+    "log": lambda memory: memory.log(),
+    "merge": lambda memory: memory.merge("x", user_id="ana"),
+    "pause_jobs": lambda memory: memory.pause_jobs(),
+    "policies": lambda memory: memory.policies(user_id="ana"),
+    "prov": lambda memory: memory.prov(ID),
+    "release": lambda memory: memory.release(ID),
+    "restore": lambda memory: memory.restore(ID),
+    "resume_jobs": lambda memory: memory.resume_jobs(),
+    "retry_job": lambda memory: memory.retry_job(1),
+    "revert": lambda memory: memory.revert(ID, 1),
+    "rollback": lambda memory: memory.rollback("#0", user_id="ana"),
+    "run_jobs": lambda memory: memory.run_jobs(),
+    "set_budget": lambda memory: memory.set_budget(calls=1),
+    "set_policy": lambda memory: memory.set_policy(user_id="ana", ttl=60),
+    "snapshot": lambda memory: memory.snapshot("x", user_id="ana"),
+    "snapshots": lambda memory: memory.snapshots(user_id="ana"),
+    "supersede": lambda memory: memory.supersede(ID, "x"),
+    "suppressions": lambda memory: memory.suppressions("list.jsonl"),
+    "sweep": lambda memory: memory.sweep(),
+    "thaw": lambda memory: memory.thaw(ID),
+    "usage": lambda memory: memory.usage(ID),
+    "view": lambda memory: memory.view(branch="x", user_id="ana"),
+    "wait": lambda memory: memory.wait(Receipt(verb="add", ids=(), seq=1)),
 }
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_closed_handle_says_so(memory: Memory, name: str) -> None:
+def test_a_closed_handle_says_so(
+    memory: Memory, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where calls that write files leave nothing
     memory.close()
     memory.close()
     with pytest.raises(StoreClosed, match="open"):
         CALLS[name](memory)
+    assert [file for file in tmp_path.iterdir() if "vault" not in file.name] == []
 
 
 def test_the_table_of_calls_is_whole() -> None:
-    public = {name for name in vars(Memory) if not name.startswith("_")}
-    assert public - CALLS.keys() == {"begin", "close", "delete", "ingest"}
+    public = {name for name in dir(Memory) if not name.startswith("_")}
+    elsewhere = {"begin", "close", "ingest", "import_archive", "register_job", "restore_backup"}
+    assert public - CALLS.keys() == elsewhere
 
 
 # --- the same input makes the same store -----------------------------------------------------

@@ -15,6 +15,7 @@ from mnemos.types import (
     Draft,
     Header,
     Kind,
+    Link,
     Origin,
     Parameters,
     State,
@@ -33,6 +34,7 @@ _SEVERAL: Mapping[str, type] = {
     "entities": str,
     "access": str,
     "mentions": TimeMention,
+    "links": Link,
 }
 _PLAIN: Mapping[str, tuple[type, ...]] = {
     "kind": (Kind,),
@@ -68,6 +70,9 @@ def check_draft(draft: object) -> Draft:
         raise _wrong("state", state, "a State")
     for item in fields(Header):
         _check(item.name, getattr(header, item.name))
+    start, end = header.valid_from, header.valid_to
+    if start is not None and end is not None and end <= start:
+        raise _wrong("valid_to", end, "a moment after valid_from")
     return draft
 
 

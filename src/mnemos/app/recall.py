@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mnemos.errors import ModelError
+from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.pages import PageArrays
 from mnemos.kernel.ports import Embedder, TokenCounter
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.segments import KINDS
@@ -60,14 +60,15 @@ class Recall:
         watch = Stopwatch()
         question = self._question(query, view, watch)
 
-        def action(reader: Reader) -> tuple[Hit, ...]:
+        def action(reader: Reader) -> tuple[list[int], tuple[Hit, ...]]:
             ranked = self._ranked(reader, query, question, watch)
-            return tuple(
+            return [item.cube for item in ranked], tuple(
                 Hit(cube=reader.cube(item.born, item.cube), score=item.score, why=item.why)
                 for item in ranked
             )
 
-        hits = self.vault.read(view, action, self.staged)
+        numbers, hits = self.vault.read(view, action, self.staged)
+        self._count(view, numbers)
         watch.lap("fetch", hits=len(hits))
         return Hits(hits, self._trace(watch, question))
 
@@ -76,16 +77,19 @@ class Recall:
         watch = Stopwatch()
         question = self._question(query, view, watch)
 
-        def action(reader: Reader) -> tuple[list[MemCube], list[MemCube]]:
+        def action(reader: Reader) -> tuple[list[int], list[MemCube], list[MemCube]]:
             ranked = self._ranked(reader, query, question, watch)
             found = [reader.cube(item.born, item.cube) for item in ranked]
-            return found, self._standing(reader)
+            return [item.cube for item in ranked], found, self._standing(reader)
 
-        found, standing = self.vault.read(view, action, self.staged)
+        numbers, found, standing = self.vault.read(view, action, self.staged)
         watch.lap("fetch", hits=len(found), standing=len(standing))
         named = {cube.id for cube in standing}
         evidence = [cube for cube in found if cube.id not in named]
         packed = packing.pack(standing, evidence, budget=budget, count=count)
+        cited = {item.id for item in packed.citations} - named
+        pairs = zip(numbers, found, strict=True)
+        self._count(view, [number for number, cube in pairs if cube.id in cited])
         watch.lap("pack", tokens=packed.tokens, memories=len(packed.citations))
         return Context(
             text=packed.text,
@@ -95,6 +99,13 @@ class Recall:
             tainted=packed.tainted,
             trace=self._trace(watch, question),
         )
+
+    def _count(self, view: View, cubes: list[int]) -> None:
+        """Note that cubes were read; not the past, nor what is staged and has no number yet."""
+        if view.as_of is not None or self.staged:
+            return
+        if self.vault.usage.note(view.scope.tenant, cubes, view.now):
+            self.vault.flush_usage()
 
     def _question(self, query: Query, view: View, watch: Stopwatch) -> ranking.Question:
         """Return the query made ready; an embedder that fails leaves it to the words."""
@@ -131,6 +142,7 @@ class Recall:
         arrays, mask = page
         chosen = np.flatnonzero(mask & np.isin(arrays.column("kind"), STANDING_KINDS))
         born, cube = arrays.column("born"), arrays.column("cube")
+        chosen = chosen[np.argsort(born[chosen])]  # of a past moment, history lies behind the page
         return [
             reader.cube(int(born[place]), int(cube[place])) for place in chosen[-MOST_STANDING:]
         ]

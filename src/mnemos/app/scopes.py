@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -11,7 +12,7 @@ from typing import Any, TypeVar, cast
 from mnemos.errors import InvalidInput, ScopeRequired
 from mnemos.kernel.canonical import checked_metadata, encode_json
 from mnemos.memories.input_values import checked_string, read_time, shown
-from mnemos.types import Kind, Scope
+from mnemos.types import CURRENT_STATES, Kind, Scope, State
 
 Port = TypeVar("Port")
 
@@ -175,6 +176,25 @@ def read_kinds(value: Kind | str | Iterable[Kind | str] | None) -> frozenset[Kin
         raise InvalidInput(
             f"kinds={shown(value)} is not a kind or several; allowed: {', '.join(Kind)}"
         ) from error
+
+
+def read_states(value: State | str | Iterable[State | str] | None) -> frozenset[State]:
+    """Return a set of life-cycle states; None is what a default view shows.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them is unknown, or is ``forgotten``, of which nothing is left to show.
+    """
+    if value is None:
+        return CURRENT_STATES
+    found: frozenset[State] = frozenset()
+    with suppress(TypeError, ValueError):  # which leave nothing found, and that is refused
+        found = frozenset(State(item) for item in ([value] if isinstance(value, str) else value))
+    if not found or State.FORGOTTEN in found:
+        allowed = ", ".join(state for state in State if state is not State.FORGOTTEN)
+        raise InvalidInput(f"states={shown(value)} is not a state or several; allowed: {allowed}")
+    return found
 
 
 def read_tags(value: object) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from mnemos.app.memory import Memory
 from mnemos.errors import InvalidInput, StoreClosed
+from mnemos.kernel.changes import Change
 from mnemos.kernel.vault import Staged
-from mnemos.types import Change, Receipt, Scope
+from mnemos.types import Receipt, Scope
 
 
 class Transaction(Memory):
@@ -27,10 +28,17 @@ class Transaction(Memory):
         """Refuse: transactions do not nest."""
         raise InvalidInput("a transaction cannot begin another; use this one, or the memory's")
 
-    def _write(self, verb: str, scope: Scope, changes: Sequence[Change]) -> Receipt:
+    def _write(
+        self,
+        verb: str,
+        scope: Scope,
+        changes: Sequence[Change],
+        *,
+        bases: Mapping[str, int] | None = None,
+    ) -> Receipt:
         if self._ended:
             raise StoreClosed("this transaction has ended; begin another with memory.begin()")
-        return super()._write(verb, scope, changes)
+        return super()._write(verb, scope, changes, bases=bases)
 
     def __exit__(
         self,

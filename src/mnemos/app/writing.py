@@ -15,13 +15,14 @@ from typing import Any, cast
 from mnemos.app.config import EmbedderSource
 from mnemos.app.drafts import check_draft
 from mnemos.errors import InvalidInput, ModelError
+from mnemos.kernel.changes import Add, Change, Changes, DropSnapshot, Update
 from mnemos.kernel.commit import Outcome
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.conversation_files import Conversation
 from mnemos.memories.input_values import shown
 from mnemos.memories.readers import read_messages
-from mnemos.types import Add, Change, Changes, Draft, Header, Kind, MemCube, Scope, Update
+from mnemos.types import Draft, Header, Kind, MemCube, Receipt, Scope
 
 BATCH = 256
 """Memories embedded and committed together by ``add_many`` and ``ingest``."""
@@ -39,6 +40,8 @@ class Details:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
     expires_at: datetime | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
 
 
 def read_drafts(
@@ -74,11 +77,27 @@ def _detailed(draft: Draft, details: Details) -> Draft:
         changes["kind"] = details.kind
     if details.tags:
         changes["tags"] = details.tags
-    if details.expires_at is not None:
-        changes["expires_at"] = details.expires_at
+    for name in ("expires_at", "valid_from", "valid_to"):
+        if getattr(details, name) is not None:
+            changes[name] = getattr(details, name)
     if details.metadata is not None:
         changes["metadata"] = details.metadata
     return replace(draft, header=replace(draft.header, **changes)) if changes else draft
+
+
+def check_validity(start: datetime | None, end: datetime | None) -> None:
+    """Pass if a memory is true for some time.
+
+    Raises
+    ------
+    InvalidInput
+        If it would cease to be true before it began.
+    """
+    if start is not None and end is not None and end <= start:
+        raise InvalidInput(
+            f"valid_to={end.isoformat()} is not after valid_from={start.isoformat()}; give a "
+            "later end, or leave one of them out"
+        )
 
 
 def named(draft: Draft, user_id: str | None) -> Draft:
@@ -151,15 +170,27 @@ def additions(
     )
 
 
+def together(verb: str, ids: Sequence[str], receipts: Sequence[Receipt]) -> Receipt:
+    """Return one receipt for a call that was committed in batches."""
+    indexed = {receipt.indexed for receipt in receipts} - {"none"}
+    return Receipt(
+        verb=verb,
+        ids=tuple(ids),
+        seq=receipts[-1].seq if receipts else 0,
+        before=receipts[0].before if receipts else 0,
+        indexed="lexical" if "lexical" in indexed else "full" if indexed else "none",
+        duplicates=sum(receipt.duplicates for receipt in receipts),
+        suppressed=sum(receipt.suppressed for receipt in receipts),
+    )
+
+
 def _words(change: Change) -> str:
     if isinstance(change, (Add, Update)):
         return index_text(change.draft.header, change.draft.payload)
     return ""
 
 
-def stage(
-    vault: Vault, source: EmbedderSource, scope: Scope, changes: Sequence[Change]
-) -> tuple[Staged, str]:
+def stage(vault: Vault, source: EmbedderSource, value: Changes) -> tuple[Staged, str]:
     """Return changes with their vectors, and how they are findable: ``full``, ``lexical``, ``none``.
 
     What is stored already under the same external id is not embedded again.
@@ -169,7 +200,7 @@ def stage(
     ModelMismatch
         If the vault's vectors were made by another embedder.
     """
-    value = Changes(scope=scope, changes=tuple(changes))
+    changes = value.changes
     texts = {place: text for place, change in enumerate(changes) if (text := _words(change))}
     if not texts:
         return Staged(value), "none"
@@ -204,4 +235,4 @@ def stage_outcome(vault: Vault, staged: Sequence[Staged]) -> Outcome:
     changes = staged[-1].changes.changes
     if any(isinstance(item, Add) and item.draft.header.external_id for item in changes):
         return vault.preview(staged)
-    return Outcome(ids=[item.id for item in changes])
+    return Outcome(ids=[item.id for item in changes if not isinstance(item, DropSnapshot)])

@@ -1,0 +1,183 @@
+"""The calls that look: search, context, get, list, history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mnemos.app.handle import Handle, Moment
+from mnemos.app.recall import CONTEXT_DEPTH, Recall
+from mnemos.app.scopes import (
+    read_callable,
+    read_count,
+    read_kinds,
+    read_moment,
+    read_name,
+    read_states,
+    read_string,
+)
+from mnemos.kernel.ports import TokenCounter
+from mnemos.retrieval.pack import estimate_tokens
+from mnemos.types import (
+    Context,
+    Hits,
+    Kind,
+    MemCube,
+    Query,
+    State,
+)
+
+
+class Reads(Handle):
+    """Calls that change nothing."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int = 10,
+        kinds: Kind | str | Iterable[Kind | str] | None = None,
+        states: State | str | Iterable[State | str] | None = None,
+        since: Moment = None,
+        until: Moment = None,
+    ) -> Hits:
+        """Return the memories that best answer a question, best first, each with its reasons.
+
+        Parameters
+        ----------
+        query : str
+            A question, or words.
+        user_id, agent_id, run_id : str or None
+            Whose memory, and which run of theirs.
+        top_k : int
+            Most hits to return.
+        kinds, since, until
+            Narrow to kinds, and to a time at which things happened (half open).
+        states : State or str or iterable or None
+            States of the life cycle to look among, ``"archived"`` say; None is what is current.
+
+        Raises
+        ------
+        InvalidInput
+            If the query is empty or a bound is out of range.
+        """
+        view = self._view(self._scope(user_id, agent_id, run_id), states=read_states(states))
+        question = self._query(query, top_k=top_k, kinds=kinds, since=since, until=until)
+        return self._recall().search(view, question)
+
+    def context(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        budget: int = 1_000,
+        count: TokenCounter = estimate_tokens,
+    ) -> Context:
+        """Return prompt-ready text: standing memories first, then cited evidence in order of time.
+
+        Parameters
+        ----------
+        query : str
+            What the prompt is about.
+        user_id, agent_id, run_id : str or None
+            Whose memory.
+        budget : int
+            Tokens the text may take.
+        count : callable
+            Counts tokens as your model does; the default estimates one for every four bytes.
+        """
+        view = self._view(self._scope(user_id, agent_id, run_id))
+        read_count("budget", budget, most=10_000_000)
+        read_callable("count", count)
+        question = self._query(query, top_k=CONTEXT_DEPTH, kinds=None, since=None, until=None)
+        return self._recall().context(view, question, budget=budget, count=count)
+
+    def get(
+        self,
+        id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        states: State | str | Iterable[State | str] | None = None,
+    ) -> MemCube:
+        """Return the current version of a memory.
+
+        Parameters
+        ----------
+        id : str
+            Which memory.
+        user_id, agent_id : str or None
+            Whose it is; may be left out.
+        states : State or str or iterable or None
+            States of the life cycle it may be in; None is what is current.
+
+        Raises
+        ------
+        NotFound
+            If there is none of this id here.
+        """
+        view = self._view(self._scope_of(id, user_id, agent_id), states=read_states(states))
+        return self._read(view, lambda reader: reader.get(id))
+
+    def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        kinds: Kind | str | Iterable[Kind | str] | None = None,
+        states: State | str | Iterable[State | str] | None = None,
+        limit: int = 1_000,
+        after: str | None = None,
+    ) -> list[MemCube]:
+        """Return memories in the order they were first written.
+
+        Parameters
+        ----------
+        user_id, agent_id, run_id : str or None
+            Whose memories; a user or an agent is needed.
+        kinds : Kind or str or iterable or None
+            Narrow to these kinds.
+        states : State or str or iterable or None
+            States of the life cycle to list, ``"archived"`` say; None is what is current.
+        limit : int
+            Most memories to return.
+        after : str or None
+            Id of the last memory of the previous call: continue behind it.
+
+        Raises
+        ------
+        ScopeRequired
+            Without a user or an agent.
+        """
+        scope = self._required_scope("get_all", user_id, agent_id, run_id)
+        view = self._view(scope, kinds=read_kinds(kinds), states=read_states(states))
+        read_count("limit", limit)
+        read_name("after", after)
+        return self._read(view, lambda reader: list(reader.list(after=after, limit=limit)))
+
+    def history(
+        self, id: str, *, user_id: str | None = None, agent_id: str | None = None
+    ) -> tuple[MemCube, ...]:
+        """Return every version of a memory, oldest first."""
+        view = self._view(self._scope_of(id, user_id, agent_id))
+        return self._read(view, lambda reader: reader.history(id))
+
+    def _recall(self) -> Recall:
+        return Recall(self._vault, self._embedder.get(), self._staged or ())
+
+    def _query(
+        self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment
+    ) -> Query:
+        return Query(
+            text=read_string("query", text, instead="ask a question, or use get_all to list"),
+            top_k=read_count("top_k", top_k),
+            kinds=read_kinds(kinds),
+            since=read_moment("since", since, self._zone),
+            until=read_moment("until", until, self._zone),
+        )

@@ -1,0 +1,242 @@
+"""The calls that remember: add, ingest, update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mnemos.app.handle import Handle, Moment
+from mnemos.app.scopes import (
+    read_callable,
+    read_count,
+    read_kinds,
+    read_metadata,
+    read_moment,
+    read_name,
+    read_path,
+    read_string,
+    read_tags,
+)
+from mnemos.app.writing import (
+    Details,
+    Messages,
+    additions,
+    carry,
+    check_validity,
+    named,
+    read_batches,
+    read_drafts,
+    together,
+    told_apart,
+)
+from mnemos.kernel.changes import Update
+from mnemos.memories.conversation_files import read_files
+from mnemos.types import (
+    Draft,
+    Kind,
+    Receipt,
+)
+
+
+class Writes(Handle):
+    """Calls that bring something new."""
+
+    def add(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        happened_at: Moment = None,
+        external_id: str | None = None,
+        kind: Kind | str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        expires_at: Moment = None,
+        valid_from: Moment = None,
+        valid_to: Moment = None,
+        on_conflict: str = "error",
+    ) -> Receipt:
+        """Remember a text or messages; returns when they are safe on the medium.
+
+        Parameters
+        ----------
+        messages : str, mapping or sequence of mappings
+            A text, or messages as OpenAI shapes them (``role``, ``content``, optionally ``name``,
+            ``timestamp``, ``id``).
+        user_id, agent_id, run_id : str or None
+            Whose memory; without a user or an agent it goes to the subject ``default``.
+        happened_at : datetime, ISO string, unix seconds or None
+            When it was said; None is now.
+        external_id : str or None
+            Your own id: the same content again is not stored twice.
+        kind : Kind or str or None
+            What sort of memory; None lets the message's role decide.
+        tags, metadata
+            Go into the header.
+        expires_at : datetime, ISO string, unix seconds or None
+            End of its lifespan: invisible from then on, later forgotten.
+        valid_from, valid_to : datetime, ISO string, unix seconds or None
+            When it is true in the world (half open); ``view(valid_at=…)`` asks for it.
+        on_conflict : str
+            What to do when ``external_id`` is taken by other content: ``"error"`` or ``"update"``.
+
+        Raises
+        ------
+        InvalidInput, Conflict, StoreError
+            Nothing was written.
+
+        Examples
+        --------
+        >>> from mnemos import Memory
+        >>> with Memory(":memory:", embedder=None) as memory:
+        ...     memory.add({"role": "user", "content": "Hello"}, user_id="ana").verb
+        'add'
+        """
+        scope = self._scope(user_id, agent_id, run_id)
+        kinds = read_kinds([kind] if kind is not None else None)
+        details = Details(
+            happened_at=read_moment("happened_at", happened_at, self._zone),
+            external_id=read_name("external_id", external_id),
+            kind=next(iter(kinds)) if kinds else None,
+            tags=read_tags(tags),
+            metadata=read_metadata(metadata),
+            expires_at=read_moment("expires_at", expires_at, self._zone),
+            valid_from=read_moment("valid_from", valid_from, self._zone),
+            valid_to=read_moment("valid_to", valid_to, self._zone),
+        )
+        check_validity(details.valid_from, details.valid_to)
+        drafts = read_drafts(messages, scope, details, now=self._now(), zone=self._zone)
+        drafts = tuple(named(draft, user_id) for draft in drafts)
+        timed = details.happened_at is not None
+        changes = additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
+        return self._write("add", scope, changes)
+
+    def add_many(
+        self,
+        drafts: Iterable[Draft],
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        on_conflict: str = "error",
+        progress: Callable[[int], None] | None = None,
+    ) -> Receipt:
+        """Remember many drafts, embedded and committed in batches of 256.
+
+        Each batch is all or nothing; those before a failing one stay.
+
+        Parameters
+        ----------
+        drafts : iterable of Draft
+            What to write; readers make them from files and messages.
+        user_id, agent_id : str or None
+            Whose memory.
+        on_conflict : str
+            As in :meth:`add`.
+        progress : callable or None
+            Called with the number written after every batch.
+        """
+        scope = self._scope(user_id, agent_id, None)
+        read_callable("progress", progress)
+        ids: list[str] = []
+        receipts: list[Receipt] = []
+        for batch in read_batches(drafts):
+            changes = additions(self._vault, batch, on_conflict=on_conflict, timed=True)
+            receipt = self._write("add", scope, changes)
+            ids.extend(receipt.ids)
+            receipts.append(replace(receipt, ids=()))
+            if progress is not None:
+                progress(len(batch))
+        return together("add", ids, receipts)
+
+    def ingest(
+        self,
+        path: str | Path,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        format: str | None = None,
+        on_conflict: str = "error",
+        progress: Callable[[int], None] | None = None,
+    ) -> Receipt:
+        """Remember the conversations of a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            JSONL, JSON, Markdown, plain transcript or LoCoMo file.
+        user_id, agent_id : str or None
+            Whose memory; a file of several conversations keeps them apart as sessions.
+        format : str or None
+            Format, where it should not be guessed.
+        on_conflict, progress
+            As in :meth:`add_many`.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read; the message names the line.
+        """
+        read = [*read_files(read_path(path), zone=self._zone, format=format)]
+        drafts = [draft for conversation in read for draft in told_apart(conversation, len(read))]
+        return self.add_many(
+            drafts, user_id=user_id, agent_id=agent_id, on_conflict=on_conflict, progress=progress
+        )
+
+    def update(
+        self,
+        id: str,
+        text: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        expected_version: int | None = None,
+    ) -> Receipt:
+        """Write a new version of a memory; the old one stays in its history.
+
+        Parameters
+        ----------
+        id, text : str
+            Which memory, and what it shall say.
+        user_id, agent_id : str or None
+            Whose it is; may be left out.
+        metadata : mapping or None
+            In place of the old version's; None keeps that.
+        expected_version : int or None
+            Number of the version the new text was made from; if another is current by then,
+            nothing is written.
+
+        Raises
+        ------
+        VersionConflict
+            If the current version is not the one expected.
+        NotFound, InvalidInput, Protected
+            Nothing was written.
+
+        Examples
+        --------
+        >>> from mnemos import Memory
+        >>> with Memory(":memory:", embedder=None) as memory:
+        ...     id = memory.add("Ana lives in Porto", user_id="ana").id
+        ...     _ = memory.update(id, "Ana lives in Lisbon")
+        ...     [cube.text for cube in memory.history(id)]
+        ['Ana lives in Porto', 'Ana lives in Lisbon']
+        """
+        scope = self._scope_of(id, user_id, agent_id)
+        before = self._read(self._view(scope, ended=True), lambda reader: reader.get(id))
+        words = read_string("text", text)
+        said = Details(happened_at=before.header.happened_at)
+        (draft,) = read_drafts(words, scope, said, now=self._now(), zone=self._zone)
+        header = carry(before, draft, read_metadata(metadata))
+        if expected_version is not None:
+            read_count("expected_version", expected_version)
+        changed = Update(
+            id=id,
+            draft=Draft(payload=draft.payload, header=header),
+            expected=expected_version,
+        )
+        return self._write("update", scope, [changed])
