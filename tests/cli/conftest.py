@@ -1,7 +1,11 @@
 """A vault to ask, made once without a model, and a runner of commands."""
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,13 @@ TURNS = [
     ("t5", "s2", "2025-02-03T09:01:00+01:00", "Rui", "두 번째 자전거를 리스본으로 보내기로 했어요"),
     ("t6", "s2", "2025-02-03T09:02:00+01:00", "Ana", "The bicycle shop in Lisbon opens at ten"),
 ]
+
+
+FAMILIES = ("jobs", "policy")
+"""Commands that have commands of their own."""
+
+WITHOUT_VAULT = ("models", "restore", "checkpoint-key")
+"""Commands that open no vault, so know nothing of embedders."""
 
 
 def write_turns(path: Path) -> Path:
@@ -78,8 +89,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*args: object, stdin: str | None = None, embedder: bool = False) -> Outcome:
         given = [str(arg) for arg in args]
-        if not embedder and given[0] not in ("models",) and not given[0].startswith("-"):
-            given.insert(1, "--no-embedder")
+        if not embedder and given[0] not in WITHOUT_VAULT and not given[0].startswith("-"):
+            of_family = given[0] in FAMILIES and given[1:] and not given[1].startswith("-")
+            given.insert(2 if of_family else 1, "--no-embedder")
         result = CliRunner().invoke(cli, given, input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -94,3 +106,26 @@ def ids(vault: Path) -> dict[str, str]:
     with Memory(vault, embedder=None) as memory:
         cubes = memory.get_all(user_id="ana")
     return {str(cube.header.external_id): cube.id for cube in cubes}
+
+
+Answered = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def asked(vault: Path, monkeypatch: pytest.MonkeyPatch) -> Answered:
+    """Run a command in a process whose standard input is a terminal at which somebody answers."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("PYTHONUTF8", "1")
+
+    def asked(answer: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+        ours, theirs = pty.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        command = [sys.executable, "-m", "mnemos.cli", *args]
+        done = subprocess.run(
+            command, cwd=vault.parent, stdin=theirs, capture_output=True, check=False
+        )
+        os.close(theirs)
+        os.close(ours)
+        return done
+
+    return asked

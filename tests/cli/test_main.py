@@ -15,13 +15,21 @@ from mnemos import __version__, errors
 from mnemos.cli.main import cli, exit_code
 
 COMMANDS = (
-    "add search context ingest get list history update forget stats verify reembed models bench"
-    " demo"
+    "add ingest search context get list history update diff revert supersede contradict"
+    " consolidate snapshot snapshots drop-snapshot rollback branch branches merge timeline archive"
+    " reactivate freeze thaw hold release usage policy sweep forget backup restore export import"
+    " suppressions lineage prov log checkpoint checkpoint-key verify stats reembed jobs compact"
+    " models demo bench"
 ).split()
+FAMILIES = {
+    "models": ("list", "add", "path"),
+    "policy": ("list", "set", "drop"),
+    "jobs": ("list", "run", "retry", "drop", "pause", "resume", "budget"),
+}
 MODULE = ("-m", "mnemos.cli")
 LEAVES = [
-    *((name,) for name in COMMANDS if name != "models"),
-    *(("models", name) for name in ("list", "add", "path")),
+    *((name,) for name in COMMANDS if name not in FAMILIES),
+    *((family, name) for family, names in FAMILIES.items() for name in names),
 ]
 
 
@@ -55,7 +63,17 @@ def test_help_lists_every_command_and_exit_code(run):
             assert re.search(rf"^  {name} ", shown.out, re.MULTILINE), name
         for code in range(6):
             assert f"\n    {code}  " in shown.out
-    assert set(cli.commands) == set(COMMANDS)
+    assert list(cli.commands) == COMMANDS
+    assert {name: set(cli.commands[name].commands) for name in FAMILIES} == {
+        name: set(names) for name, names in FAMILIES.items()
+    }
+
+
+def test_help_tells_every_command_in_a_whole_sentence(run):
+    listed = run("--help").out.partition("Exit codes")[0].partition("--help")[2]
+    assert "..." not in listed
+    for family in FAMILIES:
+        assert "..." not in run(family, "--help", embedder=True).out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)

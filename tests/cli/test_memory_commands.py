@@ -201,3 +201,12 @@ def test_control_characters_never_reach_the_terminal(run):
         assert "\x1b" not in shown
         assert "\\x1b[2J" in shown
     assert json.loads(run("get", id, "--json").out)["text"] == "see \x1b[2J this"
+
+
+def test_a_memory_is_true_for_a_time(run, tmp_path):
+    where = ("--db", str(tmp_path / "true.db"), "--user", "ana", "--no-embedder")
+    times = ("--valid-from", "2020-01-01", "--valid-to", "2020-02-01")
+    assert run("add", "the bridge is closed", *times, *where).code == 0
+    assert run("list", *where).code == 1
+    then = run("list", "--valid-at", "2020-01-15", "--json", *where)
+    assert [item["text"] for item in then.json["memories"]] == ["the bridge is closed"]

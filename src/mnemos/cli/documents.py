@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
 from mnemos.cli import output
-from mnemos.types import Context, Hit, Hits, MemCube, Reason, Receipt, Text, Trace
+from mnemos.types import (
+    Context,
+    Hit,
+    Hits,
+    Link,
+    MemCube,
+    Origin,
+    Place,
+    Reason,
+    Receipt,
+    Text,
+    Trace,
+)
 
 BAR = 12
 
 
-def _iso(moment: datetime | None) -> str | None:
+def iso(moment: datetime | None) -> str | None:
+    """Return a moment as ISO 8601 text."""
     return None if moment is None else moment.isoformat()
 
 
@@ -26,7 +39,8 @@ def cube_document(cube: MemCube) -> dict[str, Any]:
         "subject": cube.scope.subject,
         "state": cube.state,
         "version": cube.version,
-        "recorded_at": _iso(cube.recorded_at),
+        "recorded_at": iso(cube.recorded_at),
+        "recorded_seq": cube.recorded_seq,
     }
     if not isinstance(cube.payload, Text):
         document["payload"] = {
@@ -35,7 +49,7 @@ def cube_document(cube: MemCube) -> dict[str, Any]:
             "bytes": len(cube.payload.data),
         }
     given = {
-        "happened_at": _iso(header.happened_at),
+        "happened_at": iso(header.happened_at),
         "speaker": header.speaker,
         "role": header.role,
         "run": header.run_id,
@@ -46,13 +60,34 @@ def cube_document(cube: MemCube) -> dict[str, Any]:
         "language": header.language,
         "tags": list(header.tags),
         "mentions": [
-            {"text": item.text, "start": _iso(item.start), "end": _iso(item.end)}
+            {"text": item.text, "start": iso(item.start), "end": iso(item.end)}
             for item in header.mentions
         ],
         "metadata": dict(header.metadata),
-        "expires_at": _iso(header.expires_at),
+        "expires_at": iso(header.expires_at),
+        "valid_from": iso(header.valid_from),
+        "valid_to": iso(header.valid_to),
+        "entities": list(header.entities),
+        "derived_from": list(header.derived_from),
+        "links": [link_document(link) for link in header.links],
+        "method": header.method,
+        "model": header.model,
+        "origin": None if header.origin is Origin.USER else header.origin,
+        "frozen": header.frozen,
+        "hold": header.hold,
     }
     return document | {name: value for name, value in given.items() if value}
+
+
+def link_document(link: Link) -> dict[str, Any]:
+    """Return an edge to another memory as a JSON value; what nobody set is left out."""
+    document: dict[str, Any] = {"type": link.type, "target": link.target}
+    given = {
+        "weight": None if link.weight == 1 else link.weight,
+        "valid_from": iso(link.valid_from),
+        "valid_to": iso(link.valid_to),
+    }
+    return document | {name: value for name, value in given.items() if value is not None}
 
 
 def _reason_document(reason: Reason) -> dict[str, Any]:
@@ -112,15 +147,29 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
         "verb": receipt.verb,
         "ids": list(receipt.ids),
         "seq": receipt.seq,
+        "before": receipt.before,
         "indexed": receipt.indexed,
         "duplicates": receipt.duplicates,
     }
-    if receipt.places:
-        document["places"] = [
+    given = {
+        "suppressed": receipt.suppressed,
+        "forgotten": list(receipt.forgotten),
+        "restored": list(receipt.restored),
+        "sources": list(receipt.sources),
+        "places": [
             {"name": place.name, "status": place.status, "why": place.why}
             for place in receipt.places
-        ]
-    return document
+        ],
+    }
+    return document | {name: value for name, value in given.items() if value}
+
+
+def place_table(places: Sequence[Place]) -> str:
+    """Return as a table what became of every place an erased memory lay in."""
+    rows = [
+        (item.name, f"{item.status}: {item.why}" if item.why else item.status) for item in places
+    ]
+    return output.table(rows, ("place", "status"))
 
 
 def speaker(cube: MemCube) -> str:

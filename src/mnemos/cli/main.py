@@ -13,12 +13,20 @@ import click
 from mnemos import __version__
 from mnemos.cli import (
     bench_command,
+    copies_commands,
     demo,
+    erasure_commands,
+    job_commands,
+    life_commands,
     memory_commands,
     model_commands,
     output,
+    provenance_commands,
     recall_commands,
+    time_commands,
+    timeline,
     upkeep_commands,
+    version_commands,
 )
 from mnemos.errors import InvalidInput, MnemosError, ModelError, StoreError
 
@@ -29,7 +37,7 @@ Exit codes:
   0  fine
   1  nothing found, nothing done, or `verify` found problems
   2  wrong usage, or an input that cannot be used
-  3  no such memory, a conflict, or a protected memory
+  3  no such memory, a conflict or a clash of branches, or a protected memory
   4  the vault cannot do it (busy, full, read-only, damaged)
   5  a model is missing, wrong or failed
   130  interrupted
@@ -51,6 +59,15 @@ _SPELLED = {
     "`get_all` lists": "`mnemos list` shows",
     "get_all lists": "`mnemos list` shows",
     "use get_all to list": "use `mnemos list`",
+    "`snapshots` lists those there are": "`mnemos snapshots` lists those there are",
+    "`branches` lists those there are": "`mnemos branches` lists those there are",
+    "use drop_policy": "use `mnemos policy drop`",
+    "restore with replace=True": "restore with --replace",
+    "`jobs()` lists": "`mnemos jobs` lists",
+    "checkpoint() wrote": "`mnemos checkpoint` wrote",
+    "as_of=": "--as-of ",
+    "as_of has": "--as-of has",
+    "valid_at has": "--valid-at has",
 }
 """Words of the library's messages, and what the command line calls the same."""
 
@@ -109,6 +126,16 @@ class Door(click.Group):
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands section by section."""
+        limit = formatter.width - 6 - max(map(len, self.commands))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(item.name), item.get_short_help_str(limit)) for item in commands],
+                    col_max=20,
+                )
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -153,16 +180,30 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (
-    *memory_commands.WRITING,
-    *recall_commands.COMMANDS,
-    *memory_commands.KEEPING,
-    *upkeep_commands.COMMANDS,
-    model_commands.models,
-    bench_command.bench,
-    demo.demo,
-):
-    cli.add_command(_command)
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Remember and recall": (
+        *memory_commands.WRITING,
+        *recall_commands.COMMANDS,
+        *memory_commands.KEEPING,
+    ),
+    "Versions": version_commands.COMMANDS,
+    "Time machine": (*time_commands.COMMANDS, *timeline.COMMANDS),
+    "Life cycle": life_commands.COMMANDS,
+    "Erasure and copies": (*erasure_commands.COMMANDS, *copies_commands.COMMANDS),
+    "Provenance and proof": (*provenance_commands.COMMANDS, upkeep_commands.verify),
+    "Upkeep": (
+        upkeep_commands.stats,
+        upkeep_commands.reembed,
+        *job_commands.COMMANDS,
+        model_commands.models,
+    ),
+    "See and measure": (demo.demo, bench_command.bench),
+}
+"""The commands as the help lists them."""
+
+for _section in SECTIONS.values():
+    for _command in _section:
+        cli.add_command(_command)
 
 
 def main() -> None:

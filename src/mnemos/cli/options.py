@@ -6,12 +6,14 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnemos.errors import InvalidInput
+from mnemos.errors import InvalidInput, NotFound
+from mnemos.types import State
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
@@ -108,13 +110,166 @@ def common(function: Command) -> Command:
     return decorated
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Where:
+    """Where in time a command looks.
+
+    Parameters
+    ----------
+    as_of : str or None
+        What was known then: an ISO time, a position such as ``#17``, or a snapshot's name.
+    valid_at : str or None
+        What was true then, an ISO time.
+    branch : str or None
+        On which branch; None is the main line.
+    """
+
+    as_of: str | None = None
+    valid_at: str | None = None
+    branch: str | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.as_of, self.valid_at, self.branch))
+
+
+MOMENT = "MOMENT: an ISO time, a position such as `#17`, or a snapshot's name."
+
+BRANCH = click.option("--branch", metavar="NAME", help="On this branch; the main line if left out.")
+
+_TIMES: tuple[Callable[[Command], Command], ...] = (
+    click.option(
+        "--as-of",
+        metavar="MOMENT",
+        help="What was known then: an ISO time, a position `#17`, or a snapshot.",
+    ),
+    click.option("--valid-at", metavar="TIME", help="What was true then, in ISO 8601."),
+    BRANCH,
+)
+
+
+def in_time(function: Command) -> Command:
+    """Add ``--as-of``, ``--valid-at`` and ``--branch``; the command gets them as ``where``."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **values: Any) -> int | None:
+        where = Where(**{item.name: values.pop(item.name) for item in fields(Where)})
+        return function(*args, where=where, **values)
+
+    decorated: Command = run
+    for option in reversed(_TIMES):
+        decorated = option(decorated)
+    return decorated
+
+
+def place(memory: Memory, settings: Settings, where: Where, *, id: str | None = None) -> Memory:
+    """Return the memory as it stands at a place in time: itself, where none is named.
+
+    Parameters
+    ----------
+    memory : Memory
+        The opened vault.
+    settings : Settings
+        Whose memory.
+    where : Where
+        The place.
+    id : str or None
+        The memory a command is about, which then says whose it is.
+
+    Raises
+    ------
+    InvalidInput
+        If a branch is named and nobody whose it is.
+    """
+    if not where:
+        return memory
+    user, agent = settings.user, settings.agent
+    if user is None and agent is None:
+        if where.branch is not None:
+            require_scope(settings, "--branch", "whose branch is meant")
+        if id is not None:
+            user, agent = _owner(memory, id)
+    return memory.view(
+        as_of=where.as_of,
+        valid_at=where.valid_at,
+        branch=where.branch,
+        user_id=user,
+        agent_id=agent,
+    )
+
+
+def _owner(memory: Memory, id: str) -> tuple[str | None, str | None]:
+    try:
+        subject = memory.history(id)[-1].scope.subject
+    except NotFound as error:
+        raise NotFound(f"{error}; --user or --agent says whose it was") from error
+    sort, _, name = subject.partition(":")
+    return (name, None) if sort == "user" else (None, name or None)
+
+
+def require_scope(settings: Settings, verb: str, why: str = "whose memories are meant") -> None:
+    """Pass if the options say whose memory.
+
+    Raises
+    ------
+    InvalidInput
+        Otherwise.
+    """
+    if settings.user is None and settings.agent is None:
+        raise InvalidInput(f"{verb} needs --user or --agent: it says {why}")
+
+
+STATES = click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in State if state is not State.FORGOTTEN]),
+    metavar="STATE",
+    help="Among memories of this state, such as archived; may be repeated.",
+)
+
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def check_can_ask(yes: bool, verb: str) -> None:
+    """Pass if there is no need to ask, or somebody there to answer.
+
+    Raises
+    ------
+    click.UsageError
+        Otherwise.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError(f"{verb}, and standard input is no terminal to ask at; pass --yes")
+
+
+class Family(click.Group):
+    """Commands about one thing: keeps their order, and lists where no command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which they were added."""
+        del ctx
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``list`` as the command where only its options are given."""
+        if "list" in self.commands and not {"--help", *self.commands} & set(args[:1]):
+            args = ["list", *args] if not args or args[0].startswith("-") else args
+        return super().parse_args(ctx, args)
+
+
 def example(*lines: str) -> str:
     """Return examples laid out for the end of a help page."""
     title = "Example:" if len(lines) == 1 else "Examples:"
     return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
 
 
-def open_memory(settings: Settings, *, make: bool = False, rebuild_words: bool = False) -> Memory:
+def open_memory(
+    settings: Settings,
+    *,
+    make: bool = False,
+    rebuild_words: bool = False,
+    background: str = "inline",
+) -> Memory:
     """Open the vault the options name.
 
     Parameters
@@ -125,6 +280,8 @@ def open_memory(settings: Settings, *, make: bool = False, rebuild_words: bool =
         Whether to make a vault where there is none; a command that only looks should not.
     rebuild_words : bool
         Whether to make the word index again where another version made it.
+    background : str
+        When work left for later is done: a little after each write, or ``off``.
 
     Raises
     ------
@@ -146,7 +303,15 @@ def open_memory(settings: Settings, *, make: bool = False, rebuild_words: bool =
         tz=settings.tz,
         embedder=None if settings.no_embedder else settings.embedder,
         rebuild_words=rebuild_words,
+        background=background,
     )
+
+
+def zone_of(settings: Settings) -> tzinfo:
+    """Return the zone times are shown in."""
+    from mnemos.app.config import read_zone
+
+    return read_zone(settings.tz)
 
 
 def read_argument(text: str) -> str:

@@ -20,6 +20,9 @@ MOST_COLUMNS = 110
 PLAIN_COLUMNS = 100
 """Width where there is no terminal to ask."""
 
+TALLIED = 500
+"""Things done between two looks at a count."""
+
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
 
@@ -208,3 +211,30 @@ def progress(label: str, total: int) -> Generator[Callable[[int], None], None, N
     with click.progressbar(length=total, label=label, file=sys.stderr) as shown:
         shown.update(0)
         yield shown.update
+
+
+@contextmanager
+def tally(label: str, noun: str) -> Generator[Callable[[int], None], None, None]:
+    """Count on standard error what is done of a work whose end is not known beforehand.
+
+    Yields
+    ------
+    callable
+        To be called with how many more are done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    done = shown = 0
+
+    def step(more: int) -> None:
+        nonlocal done, shown
+        done += more
+        if done - shown >= TALLIED or not shown:
+            shown = done
+            click.echo(f"\r{label}: {plural(done, noun)}", nl=False, err=True)
+
+    try:
+        yield step
+    finally:
+        click.echo("\r" + " " * (len(label) + len(noun) + 20) + "\r", nl=False, err=True)

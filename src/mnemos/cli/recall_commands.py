@@ -5,7 +5,17 @@ from __future__ import annotations
 import click
 
 from mnemos.cli import documents, output
-from mnemos.cli.options import Settings, common, example, open_memory
+from mnemos.cli.options import (
+    STATES,
+    Settings,
+    Where,
+    common,
+    example,
+    in_time,
+    open_memory,
+    place,
+    zone_of,
+)
 from mnemos.types import Kind
 
 NOTHING = 1
@@ -15,10 +25,12 @@ NOTHING = 1
     epilog=example(
         'mnemos search "where does Ana live?" --user ana --why',
         'mnemos search "the lease" --user ana --since 2025-03-01 --kind turn -k 5',
+        'mnemos search "where does Ana live?" --user ana --as-of 2025-02-01',
     )
 )
 @click.argument("query")
 @common
+@in_time
 @click.option("-k", "top_k", type=int, default=10, show_default=True, help="Most hits.")
 @click.option("--why", is_flag=True, help="Show for each hit what speaks for it.")
 @click.option(
@@ -29,35 +41,37 @@ NOTHING = 1
     metavar="KIND",
     help="Only this kind; may be repeated.",
 )
+@STATES
 @click.option("--since", metavar="TIME", help="Only what happened at or after this ISO time.")
 @click.option("--until", metavar="TIME", help="Only what happened before this ISO time.")
 def search(
     settings: Settings,
     query: str,
+    where: Where,
     top_k: int,
     why: bool,
     kinds: tuple[str, ...],
+    states: tuple[str, ...],
     since: str | None,
     until: str | None,
 ) -> int | None:
     """Find the memories that best answer a question, best first."""
-    from mnemos.app.config import read_zone
-
     with open_memory(settings) as memory:
-        hits = memory.search(
+        hits = place(memory, settings, where).search(
             query,
             user_id=settings.user,
             agent_id=settings.agent,
             run_id=settings.run,
             top_k=top_k,
             kinds=kinds or None,
+            states=states or None,
             since=since,
             until=until,
         )
     if settings.json:
         output.emit(documents.hits_document(query, hits))
     elif hits:
-        output.say(documents.hit_table(hits, read_zone(settings.tz), why=why))
+        output.say(documents.hit_table(hits, zone_of(settings), why=why))
         if why:
             _legend(sorted({reason.signal for hit in hits for reason in hit.why}))
     if not hits:
@@ -78,11 +92,15 @@ def _legend(names: list[str]) -> None:
 @click.command(epilog=example('mnemos context "plan a dinner for Ana" --user ana --budget 600'))
 @click.argument("query")
 @common
+@in_time
 @click.option("--budget", type=int, default=1_000, show_default=True, help="Most tokens.")
-def context(settings: Settings, query: str, budget: int) -> int | None:
-    """Print text for a prompt: standing memories, then cited evidence, within a token budget."""
+def context(settings: Settings, query: str, where: Where, budget: int) -> int | None:
+    """Print text for a prompt, within a token budget.
+
+    Standing memories come first, then cited evidence in order of time.
+    """
     with open_memory(settings) as memory:
-        packed = memory.context(
+        packed = place(memory, settings, where).context(
             query,
             user_id=settings.user,
             agent_id=settings.agent,

@@ -44,14 +44,33 @@ def stats(settings: Settings) -> None:
     )
 
 
-@click.command(epilog=example("mnemos verify --db memory.db"))
+@click.command(
+    epilog=example(
+        "mnemos verify --db memory.db",
+        "mnemos verify --checkpoint kept/2025-03-04.json --public-key mnemos.pub",
+    )
+)
 @common
-def verify(settings: Settings) -> int | None:
-    """Check the chain of events, the contents, and every table made from them."""
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="FILE",
+    help="What `mnemos checkpoint` wrote; may be repeated.",
+)
+@click.option("--public-key", metavar="FILE", help="Key that must have signed the checkpoints.")
+def verify(settings: Settings, checkpoints: tuple[str, ...], public_key: str | None) -> int | None:
+    """Check the journal, the contents and every table.
+
+    That the end of the journal was cut off, or all of it written anew, only a checkpoint kept
+    elsewhere can show.
+    """
+    if public_key is not None and not checkpoints:
+        raise click.UsageError("--public-key proves checkpoints; pass --checkpoint")
     with open_memory(settings) as memory:
         total = memory.stats().events
         with output.progress("checking", total) as advance:
-            report = memory.verify(progress=advance)
+            report = memory.verify(checkpoints=checkpoints, public_key=public_key, progress=advance)
     if settings.json:
         output.emit(asdict(report) | {"ok": report.ok})
     else:
@@ -59,6 +78,7 @@ def verify(settings: Settings) -> int | None:
             f"{'sound' if report.ok else 'NOT SOUND'}: {output.plural(report.events, 'event')} "
             f"chained, {output.plural(report.contents, 'content')} proved, {report.erased:,} "
             f"erased, {output.plural(report.rows, 'row')} compared"
+            + (f", {output.plural(report.checkpoints, 'checkpoint')} kept" if checkpoints else "")
         )
         for problem in report.problems:
             output.say(f"  {output.clean(problem)}")
@@ -75,7 +95,10 @@ def verify(settings: Settings) -> int | None:
 @click.option("--words", is_flag=True, help="Make only the word index again, after an upgrade.")
 @common
 def reembed(settings: Settings, words: bool) -> None:
-    """Give every memory a vector by the embedder named; goes on where it was stopped."""
+    """Give every memory a vector by the embedder named.
+
+    It goes on where it was stopped.
+    """
     if words:
         _rebuild_words(settings)
         return
