@@ -64,31 +64,44 @@ def held(memory: Memory) -> int:
     return total
 
 
-def price(path: Path, memories: int, turns: int) -> dict[str, dict[str, float]]:
-    memory = fill(path, memories)
-    wal = Path(f"{path}-wal")
-    found: dict[str, list[tuple[float, int, int]]] = {"snapshot": [], "branch": []}
-    actions = {
-        "snapshot": lambda name: memory.snapshot(name, user_id=USER),
-        "branch": lambda name: memory.branch(name, user_id=USER),
-    }
+def prices(folder: Path, sizes: tuple[int, int], turns: int) -> dict[str, Any]:
+    """Take snapshots and begin branches in a small and a large vault, in turn."""
+    memories: dict[int, Memory] = {}
+    for size in sizes:
+        say(f"{size} memories")
+        memories[size] = fill(folder / f"{size}.db", size)
+    found: dict[tuple[int, str], list[tuple[float, int, int]]] = {}
     for turn in range(turns):
-        for verb, action in actions.items():
-            assert memory._vault.store.scrub() == ""
-            before = held(memory)
-            begin = time.perf_counter()
-            action(f"{verb} {turn}")
-            elapsed = (time.perf_counter() - begin) * 1000
-            found[verb].append((elapsed, wal.stat().st_size, held(memory) - before))
-    memory.close()
-    return {
-        verb: {
-            "ms": round(statistics.median(item[0] for item in items), 3),
-            "wal_bytes": round(statistics.median(item[1] for item in items)),
-            "row_bytes": max(abs(item[2]) for item in items[4:]),
+        for size, memory in memories.items():
+            actions = {"snapshot": memory.snapshot, "branch": memory.branch}
+            wal = folder / f"{size}.db-wal"
+            for verb, action in actions.items():
+                assert memory._vault.store.scrub() == ""  # an empty log, to see what it grows by
+                rows = held(memory)
+                begin = time.perf_counter()
+                action(f"{verb} {turn}", user_id=USER)
+                elapsed = (time.perf_counter() - begin) * 1000
+                grown = wal.stat().st_size
+                found.setdefault((size, verb), []).append((elapsed, grown, held(memory) - rows))
+    report: dict[str, Any] = {}
+    small, large = sizes
+    for verb in ("snapshot", "branch"):
+        told = {
+            f"{size:,} memories": {
+                "ms": round(statistics.median(ms for ms, _, _ in found[size, verb]), 3),
+                "wal_bytes": round(statistics.median(log for _, log, _ in found[size, verb])),
+                "row_bytes": max(rows for _, _, rows in found[size, verb][4:]),
+            }
+            for size in sizes
         }
-        for verb, items in found.items()
-    }
+        one, other = told[f"{small:,} memories"], told[f"{large:,} memories"]
+        told["large / small"] = {
+            name: round(other[name] / one[name], 2) for name in ("ms", "wal_bytes")
+        }
+        report[verb] = told
+    for memory in memories.values():
+        memory.close()
+    return report
 
 
 # --------------------------------------------------------------------- pages that have a past
@@ -189,26 +202,18 @@ def main() -> None:
     parser.add_argument("--cubes", type=int, default=10_000)
     parser.add_argument("--versions", type=int, default=5)
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--skip-prices", action="store_true")
+    parser.add_argument("--only-prices", action="store_true")
     given = parser.parse_args()
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         if not given.skip_prices:
-            prices = {}
-            for size in given.sizes:
-                say(f"snapshot and branch at {size}")
-                prices[size] = price(here / f"{size}.db", size, given.turns)
-            small, large = (prices[size] for size in given.sizes)
-            report["prices"] = {f"{size:,} memories": prices[size] for size in given.sizes}
-            report["large / small"] = {
-                verb: {
-                    name: round(large[verb][name] / small[verb][name], 2)
-                    for name in ("ms", "wal_bytes")
-                }
-                for verb in small
-            }
+            report["prices"] = prices(here, tuple(given.sizes), given.turns)
+        if given.only_prices:
+            print(json.dumps(report, indent=2))
+            return
         say(f"{given.cubes} memories")
         plain = fill(here / "plain.db", given.cubes)
         old, moments = grow(here / "old.db", given.cubes, given.versions)
