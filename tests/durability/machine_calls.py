@@ -492,7 +492,8 @@ class Calls:
 
     def make_drop_snapshot(self, random: Random) -> Op:
         subject, line = self.place(random)
-        name = random.choice(SNAPSHOTS)
+        there = sorted(self.page(subject).snapshots)
+        name = random.choice(there if there and random.random() < 0.8 else SNAPSHOTS)
         return Op(
             subject=subject,
             line=line,

@@ -116,6 +116,7 @@ class Page:
         self.snapshots: dict[str, tuple[int, Line]] = {}
         self.suppressed: set[tuple[str, str, str]] = set()
         self.gone: set[str] = set()
+        self.successors: dict[str, set[str]] = {}
         self.tick = 0
         self.now: datetime | None = None
         self._serial = 0
@@ -129,6 +130,7 @@ class Page:
         }
         twin.branches, twin.snapshots = dict(self.branches), dict(self.snapshots)
         twin.suppressed, twin.gone = set(self.suppressed), set(self.gone)
+        twin.successors = {id: set(made) for id, made in self.successors.items()}
         twin.tick, twin.now, twin._serial = self.tick, self.now, self._serial
         return twin
 
@@ -354,6 +356,7 @@ class Page:
         self.put(line, new, self.new(made))
         for id, live in lives.items():
             self.put(line, id, replace(live, state="merged"))
+            self.successors.setdefault(id, set()).add(new)
         return Result(ids=[new])
 
     # ------------------------------------------------------------- moving in time
@@ -506,7 +509,7 @@ class Page:
 
     def _bring_back(self, id: str, lines: Sequence[Line], result: Result) -> None:
         """Make a merged source current again, wherever its last successor is gone."""
-        if any(id in self.made_from([one]) for one in self.order):
+        if any(one in self.order for one in self.successors.get(id, ())):
             return
         for line in lines:
             live = self.at(line, id)

@@ -143,11 +143,27 @@ def test_the_other_sources_of_a_merger_come_back(merged):
 
 
 def test_a_source_with_another_successor_stays_merged(merged):
-    other = merged.add("another summary", derived_from=(merged.turns[0],))
+    merged.move(merged.turns[0], State.ACTIVATED)
+    draft = merged.draft("another summary", derived_from=(merged.turns[0],))
+    other = Add(id=merged.ids.fresh(), draft=draft)
+    merged.commit(other, Transition(id=merged.turns[0], state=State.MERGED))
     outcome = merged.forget(merged.fact)
     assert outcome.restored == [merged.turns[1]]
     assert merged.texts(states=CURRENT_STATES) == ["Ana likes boats", "another summary"]
-    assert merged.forget(other).restored == [merged.turns[0]]
+    assert merged.forget(other.id).restored == [merged.turns[0]]
+
+
+def test_what_was_derived_apart_keeps_no_source_merged(merged):
+    apart = merged.add("Ana has a hobby", derived_from=(merged.turns[0],))
+    assert set(merged.forget(merged.fact).restored) == set(merged.turns)
+    assert merged.forget(apart).restored == []
+
+
+def test_nothing_is_derived_from_anothers_memory(world):
+    theirs = world.add("theirs", subject="bo")
+    mine = world.add("mine")
+    refused(world, NotFound, lambda: world.add("borrowed", derived_from=(theirs,)))
+    refused(world, NotFound, lambda: world.update(mine, "borrowed", derived_from=(theirs,)))
 
 
 @pytest.mark.parametrize("from_branch", [False, True])

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mnemos.errors import Conflict, InvalidInput
 from mnemos.kernel import erasure, lifecycle, retention, schema, timeline
-from mnemos.kernel.batch import Batch, Outcome, check_step, find, find_external
+from mnemos.kernel.batch import Batch, Outcome, check_step, find_external
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import Body, encode_header, encode_json
 from mnemos.kernel.changes import (
@@ -178,7 +178,7 @@ class Commit:
 
     def _check_sources(self, header: Header) -> None:
         for source in header.derived_from:
-            find(self._batch.tx, self._batch.tenant, source)
+            self._batch.own(source)
 
     def _update(self, change: Update, vectors: Vectors) -> None:
         batch, draft = self._batch, change.draft

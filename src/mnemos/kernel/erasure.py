@@ -37,8 +37,6 @@ def forget(batch: Batch, change: Forget) -> None:
     batch.own(change.id)
     roots = with_sources(batch.tx, batch.tenant, change.id) if change.sources else [change.id]
     doomed = with_derived(batch.tx, batch.tenant, roots)
-    for id in doomed:
-        batch.own(id)
     headers = {id: _headers(batch.tx, batch.tenant, id) for id in doomed}
     held = [id for id in doomed if _held(batch, id)]
     if held:
@@ -50,7 +48,7 @@ def forget(batch: Batch, change: Forget) -> None:
         for id in doomed
         for header in headers[id]
         for source in header.derived_from
-        if source not in doomed and batch.tx.get(schema.IDS, (batch.tenant, source))
+        if source not in doomed and _is_own(batch, source)
     }
     for root in roots:
         _suppress(batch, root, sources)
@@ -145,13 +143,17 @@ def _erase(batch: Batch, id: str, headers: Sequence[Header]) -> None:
 
 
 def _bring_back(batch: Batch, sources: Sequence[str]) -> None:
-    """Make merged sources current again whose every successor is gone, on every branch."""
+    """Make merged sources current again whose every successor is gone, on every branch.
+
+    A successor was written in the commit that merged the source; what else was derived from it
+    stands for a part of it only.
+    """
     rows = batch.tx.scan(schema.BRANCHES, (batch.tenant, batch.subject()))
     branches = [MAIN, *(row.branch for row in rows)]
     for id in sources:
-        if next(batch.tx.scan(schema.SOURCES, (batch.tenant, id), limit=1), None) is not None:
-            continue
         cube = find(batch.tx, batch.tenant, id).cube
+        if _has_successor(batch, id, cube):
+            continue
         restored = False
         for branch in branches:
             with batch.on(branch):
@@ -161,6 +163,30 @@ def _bring_back(batch: Batch, sources: Sequence[str]) -> None:
                     restored = True
         if restored:
             batch.outcome.restored.append(id)
+
+
+def _is_own(batch: Batch, id: str) -> bool:
+    found = batch.tx.get(schema.IDS, (batch.tenant, id))
+    return found is not None and found.subject == batch.subject()
+
+
+def _has_successor(batch: Batch, id: str, cube: int) -> bool:
+    """Return whether something is there that was written in a commit that merged a cube."""
+    tx, tenant = batch.tx, batch.tenant
+    merged = {
+        _commit_of(batch, row.born)
+        for row in tx.scan(schema.VERSIONS, (tenant, cube))
+        if row.state == State.MERGED
+    }
+    derived = (
+        tx.get(schema.IDS, (tenant, row.derived)) for row in tx.scan(schema.SOURCES, (tenant, id))
+    )
+    return any(row is not None and _commit_of(batch, row.cube) in merged for row in derived)
+
+
+def _commit_of(batch: Batch, seq: int) -> int:
+    event = batch.tx.get(schema.EVENTS, (batch.tenant, seq))
+    return event.batch if event is not None else 0
 
 
 # ------------------------------------------------------------------------------- suppression
