@@ -208,7 +208,7 @@ class Calls:
         )
         page = self.page(subject)
         held = page.holder(line, external)
-        if held is not None and random.random() < 0.4:  # what is there already
+        if held is not None and random.random() < 0.8:  # what is there already
             live = page.at(line, held).said
             said = replace(said, text=live.text, run=live.run, expires=live.expires)
         replaces, new = random.random() < 0.5, self.ids.peek(0)

@@ -139,12 +139,21 @@ class Connection:
 
 def record_blobs(log, monkeypatch):
     """Log what the store does to the files it writes itself."""
-    real = {name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir")}
+    real = {name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir", "pwrite")}
+    swept = set()
+
+    def pwrite(handle, data, offset):
+        name = os.readlink(f"/proc/self/fd/{handle}")
+        swept.add(name)
+        log.add("write", name, bytes(data), offset)
+        return real["pwrite"](handle, data, offset)
 
     def fsync(handle):
         name = os.readlink(f"/proc/self/fd/{handle}")
         if os.path.isdir(name):
             log.add("sync folder", name)
+        elif name in swept:  # the database, in which single places were overwritten
+            log.add("sync", name)
         else:
             log.add("put", name, Path(name).read_bytes())
             log.add("sync", name)
@@ -165,7 +174,8 @@ def record_blobs(log, monkeypatch):
         real["mkdir"](name, *args, **options)
 
     for name, fake in (
-        ("fsync", fsync), ("replace", replace), ("unlink", unlink), ("mkdir", mkdir)
+        ("fsync", fsync), ("replace", replace), ("unlink", unlink), ("mkdir", mkdir),
+        ("pwrite", pwrite),
     ):  # fmt: skip
         monkeypatch.setattr(os, name, fake)
 

@@ -285,7 +285,7 @@ def checkpoint(settings: Settings, path: str | None, key: str | None) -> None:
     with open_memory(replace(settings, no_embedder=True)) as memory:
         made = memory.checkpoint(path, key=key)
     if path is None:
-        click.echo(made.encode().decode("ascii"), nl=False)
+        click.echo(made.encode().decode(), nl=False)
     elif settings.json:
         output.emit({"path": path} | _checkpoint_document(made))
     else:
