@@ -42,7 +42,7 @@ def say(text: str) -> None:
 
 
 def fill(path: Path, memories: int) -> Memory:
-    memory = Memory(path, embedder=GeneratedVectors())
+    memory = Memory(path, embedder=GeneratedVectors(), background="off")  # compacts when told
     memory.add_many(drafts(Words(), memories), user_id=USER)
     return memory
 
