@@ -448,3 +448,36 @@ def test_many_counts_are_written_without_a_commit(opened: Open, clock: SimClock)
     memory.search("boat", user_id="ana")
     assert len(memory._vault.usage) == 0
     assert memory.usage(id).reads == 1
+
+
+def test_a_vault_sweeps_itself(opened: Open, path: str, clock: SimClock) -> None:
+    memory = opened(path, background="inline")
+    over = memory.add("soon over", user_id="ana", expires_at=clock.now() + timedelta(hours=1)).id
+    (job,) = memory.jobs()
+    assert job.kind == "sweep"
+    clock.advance(hours=3)
+    memory.add("a write wakes what is due", user_id="ben")
+    (entry,) = memory.log(id=over, verbs="state")
+    assert (entry.actor, entry.state) == ("sweeper", "expired")
+    clock.advance(days=8)
+    memory.add("another", user_id="ben")
+    (entry,) = memory.log(verbs="forget")
+    assert (entry.actor, entry.id) == ("sweeper", over)
+    clock.advance(hours=2)
+    memory.add("a third", user_id="ben")
+    assert memory.jobs() == []  # it looked once more, and nothing left has an end
+
+
+def test_a_policy_outlives_the_last_memory_it_let_go(
+    opened: Open, path: str, clock: SimClock
+) -> None:
+    memory = opened(path)
+    memory.set_policy("turn", user_id="ana", ttl="1h", grace="1h")
+    memory.add("gone tomorrow", user_id="ana")
+    clock.advance(days=1)
+    assert len(memory.sweep().forgotten) == 1
+    assert [entry.policy.ttl for entry in memory.policies(user_id="ana")] == [3600.0]
+    memory.add("and again", user_id="ana")
+    memory.delete_all(user_id="ana")
+    assert memory.policies(user_id="ana") == ()
+    assert memory.verify().problems == []
