@@ -28,9 +28,10 @@ import numpy as np
 from generator import GeneratedVectors, Words, drafts
 
 from mnemos.app.memory import Memory
-from mnemos.kernel import compaction, schema
+from mnemos.kernel import schema
 from mnemos.kernel.changes import Changes, Update
 from mnemos.kernel.keys import index_text
+from mnemos.kernel.upkeep import compaction
 from mnemos.kernel.vault import Staged
 from mnemos.types import Draft, Scope, Text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mnemos import Memory
-from mnemos.kernel import compaction, jobs, schema
+from mnemos.kernel import schema
 from mnemos.kernel.changes import (
     Add,
     Amend,
@@ -32,9 +32,10 @@ from mnemos.kernel.changes import (
 )
 from mnemos.kernel.governance import open_view
 from mnemos.kernel.keys import index_text
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import MAIN
+from mnemos.kernel.upkeep import compaction, jobs
 from mnemos.kernel.vault import Staged
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Header, Kind, Link, Scope, State, Text
 

@@ -15,8 +15,8 @@ from mnemos import Draft, Header, Kind, Memory, MnemosError, Origin, Text
 from mnemos.errors import Conflict, InvalidInput, NotFound, StoreBusy, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Amend, Changes, Fork, Rollback, Transition, Update
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Activation, State
 

@@ -12,13 +12,14 @@ import pytest
 
 from mnemos import Memory
 from mnemos.errors import Conflict, InvalidInput, ModelError, NotFound
-from mnemos.kernel import compaction, jobs, pages, schema, segments
-from mnemos.kernel.budgets import BudgetInfo
+from mnemos.kernel import pages, schema, segments
 from mnemos.kernel.changes import Add, Changes
-from mnemos.kernel.runner import JobReport
-from mnemos.kernel.upkeep_jobs import Freed
+from mnemos.kernel.proof.verify import verify
+from mnemos.kernel.upkeep import compaction, jobs
+from mnemos.kernel.upkeep.budgets import BudgetInfo
+from mnemos.kernel.upkeep.runner import JobReport
+from mnemos.kernel.upkeep.upkeep_jobs import Freed
 from mnemos.kernel.vault import Staged
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Receipt, Text
 

@@ -13,7 +13,7 @@ import pytest
 
 from mnemos import Draft, Memory, Text
 from mnemos.errors import InvalidInput, ModelError, ModelMismatch, ModelUnavailable
-from mnemos.kernel.reembed import Progress
+from mnemos.kernel.upkeep.reembed import Progress
 from mnemos.stores.memory import MemoryStore
 from mnemos.testing import HashEmbedder
 

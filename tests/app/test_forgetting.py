@@ -10,8 +10,8 @@ import pytest
 
 from mnemos import Memory
 from mnemos.errors import Conflict, InvalidInput, NotFound, Protected, ScopeRequired
-from mnemos.kernel import residue
 from mnemos.kernel.changes import Transition
+from mnemos.kernel.copies import residue
 from mnemos.testing import SimClock
 from mnemos.types import Draft, Header, Kind, Receipt, State, Text
 

@@ -24,8 +24,8 @@ from mnemos.kernel import schema
 from mnemos.kernel.changes import Transition
 from mnemos.kernel.governance import ALL_STATES
 from mnemos.kernel.lifecycle import LEGAL
-from mnemos.kernel.retention import Policy
-from mnemos.kernel.usage import MOST_PENDING
+from mnemos.kernel.upkeep.retention import Policy
+from mnemos.kernel.upkeep.usage import MOST_PENDING
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Scope
 

@@ -4,7 +4,7 @@ import pytest
 
 from mnemos.app.config import SystemClock
 from mnemos.app.memory import Memory
-from mnemos.kernel import jobs
+from mnemos.kernel.upkeep import jobs
 
 
 @pytest.fixture

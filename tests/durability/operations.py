@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mnemos import Memory
-from mnemos.kernel import compaction, schema, segments
+from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import BLOB_THRESHOLD
+from mnemos.kernel.upkeep import compaction
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Header, Kind, Text

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mnemos import Draft, Header, Memory, Text
-from mnemos.kernel.verify import verify
+from mnemos.kernel.proof.verify import verify
 from mnemos.stores import placing, sqlite
 from mnemos.testing import (
     CountFaults,

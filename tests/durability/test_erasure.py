@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 import pytest
 
 from mnemos import Memory
-from mnemos.kernel import residue, schema, tokens
+from mnemos.kernel import schema, tokens
+from mnemos.kernel.copies import residue
+from mnemos.kernel.copies.residue import MOST_OF_ONE, Finding, Needle, needles, occurrences, scan
 from mnemos.kernel.erasure import with_derived
 from mnemos.kernel.keys import index_text
-from mnemos.kernel.residue import MOST_OF_ONE, Finding, Needle, needles, occurrences, scan
 from mnemos.stores import sqlite_files
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import CountFaults, HashEmbedder, KillAt, SeededEntropy, SeededIds, SimClock

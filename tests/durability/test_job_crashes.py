@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from mnemos.errors import ModelError
-from mnemos.kernel import jobs, schema, upkeep_jobs
+from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Changes, Forget, Transition, Update
-from mnemos.kernel.runner import JobReport, Runner
-from mnemos.kernel.statistics import measure
+from mnemos.kernel.proof.verify import verify
+from mnemos.kernel.upkeep import jobs, upkeep_jobs
+from mnemos.kernel.upkeep.runner import JobReport, Runner
+from mnemos.kernel.upkeep.statistics import measure
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import CountFaults, KillAt, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Header, Scope, State, Text
@@ -168,7 +169,8 @@ def test_failing_killed_at_every_step(tmp_path):
 
 
 def test_compaction_killed_at_every_step(tmp_path, monkeypatch):
-    from mnemos.kernel import compaction, pages, segments
+    from mnemos.kernel import pages, segments
+    from mnemos.kernel.upkeep import compaction
 
     for module, name, value in (
         (segments, "SEGMENT_ROWS", 5),
@@ -258,7 +260,7 @@ def test_a_file_begun_by_format_1_gives_room_back_when_made_anew(tmp_path):
 WORKER = """
 import sys
 from mnemos.kernel.changes import Add, Changes
-from mnemos.kernel.runner import Runner
+from mnemos.kernel.upkeep.runner import Runner
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import SeededEntropy, SeededIds, SimClock

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from operations import OPERATIONS, Operation, build, fingerprint, open_memory, said
 
-from mnemos.kernel import compaction, segments
+from mnemos.kernel import segments
+from mnemos.kernel.upkeep import compaction
 from mnemos.testing import CountFaults, KillAt
 
 pytestmark = [

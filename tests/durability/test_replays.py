@@ -6,7 +6,8 @@ import pytest
 from operations import OPERATIONS, build, fingerprint, open_memory
 
 from mnemos.errors import MnemosError
-from mnemos.kernel import compaction, schema, segments
+from mnemos.kernel import schema, segments
+from mnemos.kernel.upkeep import compaction
 
 
 @pytest.fixture(autouse=True)

@@ -34,8 +34,9 @@ from hypothesis.stateful import (
 
 from mnemos import Memory
 from mnemos.errors import MnemosError, NotFound
-from mnemos.kernel import compaction, pages, schema, segments
+from mnemos.kernel import pages, schema, segments
 from mnemos.kernel.keys import index_text
+from mnemos.kernel.upkeep import compaction
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, KillAt, SeededEntropy, SimClock
 from mnemos.types import MemCube, Receipt, Scope, State

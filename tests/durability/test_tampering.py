@@ -31,12 +31,12 @@ from mnemos.kernel.changes import (
     Transition,
     Update,
 )
-from mnemos.kernel.checkpoints import take
 from mnemos.kernel.journal import GENESIS
-from mnemos.kernel.log import VERBS
+from mnemos.kernel.proof.checkpoints import take
+from mnemos.kernel.proof.log import VERBS
+from mnemos.kernel.proof.verify import DERIVED, verify
 from mnemos.kernel.schema import ALIVE, MAIN, Event
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import DERIVED, verify
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Header, Kind, Link, Scope, State, Text

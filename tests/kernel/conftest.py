@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mnemos.kernel import compaction, schema, segments
+from mnemos.kernel import schema, segments
 from mnemos.kernel.branches import NOW, ancestry
 from mnemos.kernel.changes import (
     Add,
@@ -27,6 +27,7 @@ from mnemos.kernel.changes import (
 from mnemos.kernel.governance import ALL_STATES, open_view
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.pages import PageCache, Wanted
+from mnemos.kernel.upkeep import compaction
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.stores.memory import MemoryStore
 from mnemos.stores.sqlite import SQLiteStore

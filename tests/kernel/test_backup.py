@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnemos.errors import Conflict, MnemosError, StoreBusy, StoreCorrupt
-from mnemos.kernel import backup, schema
-from mnemos.kernel.backup import Suppression, copy, roll_back, suppress, suppressions
+from mnemos.kernel import schema
 from mnemos.kernel.blobs import MissingBlob
 from mnemos.kernel.changes import (
     Add,
@@ -20,8 +19,10 @@ from mnemos.kernel.changes import (
     SetPolicy,
     Snapshot,
 )
+from mnemos.kernel.copies import backup
+from mnemos.kernel.copies.backup import Suppression, copy, roll_back, suppress, suppressions
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged
-from mnemos.kernel.verify import verify
 from mnemos.stores.memory import MemoryStore
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy

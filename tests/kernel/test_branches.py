@@ -8,8 +8,8 @@ from mnemos.kernel import schema
 from mnemos.kernel.branches import DEPTH
 from mnemos.kernel.changes import Add, Update
 from mnemos.kernel.pages import PageCache
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import ALIVE, MAIN
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder
 from mnemos.types import CURRENT_STATES, State
 

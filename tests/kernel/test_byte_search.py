@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnemos.kernel.byte_search import LEAST, ByteSearch
+from mnemos.kernel.copies.byte_search import LEAST, ByteSearch
 
 DATA = st.one_of(
     st.binary(max_size=300),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mnemos import Memory
 from mnemos.errors import InvalidInput, MissingExtra, NotFound
 from mnemos.kernel import schema
-from mnemos.kernel.checkpoints import (
+from mnemos.kernel.proof.checkpoints import (
     check,
     decode,
     key_id,
@@ -278,7 +278,7 @@ with Memory(":memory:", embedder=None) as memory:
 
 def test_the_library_is_loaded_only_to_sign(world):
     assert issubclass(MissingExtra, ImportError)
-    code = "import sys, mnemos.kernel.checkpoints; print('cryptography' in sys.modules)"
+    code = "import sys, mnemos.kernel.proof.checkpoints; print('cryptography' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 

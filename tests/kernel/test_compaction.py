@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnemos.errors import MergeConflict
-from mnemos.kernel import compaction, schema, segments
+from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add
 from mnemos.kernel.pages import PageCache
-from mnemos.kernel.reembed import reembed
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import ALIVE, MAIN
 from mnemos.kernel.tokens import term_hash, terms
+from mnemos.kernel.upkeep import compaction
+from mnemos.kernel.upkeep.reembed import reembed
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder, SeededEntropy
 from mnemos.types import State
 

@@ -5,8 +5,8 @@ import pytest
 from mnemos.errors import Conflict, NotFound, Protected
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Forget, Fork, Snapshot, Transition
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import MAIN
-from mnemos.kernel.verify import verify
 from mnemos.types import CURRENT_STATES, Kind, Link, State
 
 

@@ -6,13 +6,14 @@ from datetime import timedelta
 import pytest
 
 from mnemos.errors import InvalidInput, ModelError, StoreFull, VersionConflict
-from mnemos.kernel import budgets, compaction, jobs, schema, segments, upkeep_jobs
+from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Changes, Transition, Update
-from mnemos.kernel.runner import JobReport, Runner
-from mnemos.kernel.statistics import measure
+from mnemos.kernel.proof.verify import verify
+from mnemos.kernel.upkeep import budgets, compaction, jobs, upkeep_jobs
+from mnemos.kernel.upkeep.runner import JobReport, Runner
+from mnemos.kernel.upkeep.statistics import measure
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.memories.strength import read_law
 from mnemos.testing import HashEmbedder, RaiseAt, SeededEntropy, SeededIds, SimClock
 from mnemos.types import State
@@ -467,7 +468,7 @@ def _without_vectors(world, text):
 
 def test_vectors_come_in_turns(make_world, monkeypatch):
     monkeypatch.setattr(upkeep_jobs, "BATCHES", 1)
-    monkeypatch.setattr("mnemos.kernel.reembed.BATCH", 2)
+    monkeypatch.setattr("mnemos.kernel.upkeep.reembed.BATCH", 2)
     world = make_world(embedder=HashEmbedder(16))
     run = upkeep(world)
     world.vault.commit([_without_vectors(world, f"lantern {n}") for n in range(7)])

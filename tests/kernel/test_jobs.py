@@ -15,10 +15,11 @@ from mnemos.errors import (
     ModelError,
     NotFound,
 )
-from mnemos.kernel import budgets, jobs, schema
+from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Transition
-from mnemos.kernel.runner import JobReport, Runner
+from mnemos.kernel.upkeep import budgets, jobs
+from mnemos.kernel.upkeep.runner import JobReport, Runner
 from mnemos.types import State
 
 DAY = 86_400

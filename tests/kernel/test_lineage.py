@@ -9,8 +9,8 @@ from mnemos import Memory
 from mnemos.errors import NotFound, ScopeRequired, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.branches import ancestry
-from mnemos.kernel.lineage import lineage
-from mnemos.kernel.prov import PREFIXES, prov
+from mnemos.kernel.proof.lineage import lineage
+from mnemos.kernel.proof.prov import PREFIXES, prov
 from mnemos.types import Kind, Link, Origin, State
 
 
@@ -76,7 +76,7 @@ def test_cycles_end(world):
 
 
 def test_too_many_relatives_are_cut_off(world, monkeypatch):
-    import mnemos.kernel.lineage as module
+    import mnemos.kernel.proof.lineage as module
 
     monkeypatch.setattr(module, "MOST", 3)
     root = world.add("root")

@@ -9,7 +9,7 @@ from mnemos import Memory
 from mnemos.errors import InvalidInput
 from mnemos.kernel import schema
 from mnemos.kernel.branches import RECORDS
-from mnemos.kernel.log import VERBS, entries
+from mnemos.kernel.proof.log import VERBS, entries
 from mnemos.types import Kind, State
 
 

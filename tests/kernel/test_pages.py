@@ -17,10 +17,10 @@ from mnemos.kernel.journal import find_subject
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.lifecycle import LEGAL
 from mnemos.kernel.pages import PageCache
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.tokens import count_terms, speaker_hash, term_hash, terms
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder
 from mnemos.types import CURRENT_STATES, Kind, Scope, State, View
 

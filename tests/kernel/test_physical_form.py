@@ -11,9 +11,9 @@ from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import encode_content, event_hash, microseconds
 from mnemos.kernel.changes import Add
 from mnemos.kernel.journal import GENESIS, seq_at, walk
+from mnemos.kernel.proof.verify import DERIVED, verify
 from mnemos.kernel.schema import ALIVE, TABLES
 from mnemos.kernel.tokens import term_hash
-from mnemos.kernel.verify import DERIVED, verify
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder
 from mnemos.types import Draft, Header, Kind, Link, Scope, State, Text

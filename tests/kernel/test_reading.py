@@ -10,7 +10,7 @@ from mnemos.errors import (
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import BLOB_THRESHOLD
 from mnemos.kernel.changes import Add, Forget, Transition, Update
-from mnemos.kernel.verify import verify
+from mnemos.kernel.proof.verify import verify
 from mnemos.types import CURRENT_STATES, State, Text
 
 LARGE = Text(text="large " * (BLOB_THRESHOLD // 6 + 1))

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mnemos.errors import InvalidInput, NotFound
-from mnemos.kernel import schema, sweeping
+from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Amend, Changes, Fork, Rollback, SetPolicy, Update
-from mnemos.kernel.retention import DAY, GRACE, Policy, effective
-from mnemos.kernel.sweeping import BATCH, SweepReport, sweep
-from mnemos.kernel.usage import MOST_PENDING, UsageBuffer, read_usage, weigh
+from mnemos.kernel.proof.verify import verify
+from mnemos.kernel.upkeep import sweeping
+from mnemos.kernel.upkeep.retention import DAY, GRACE, Policy, effective
+from mnemos.kernel.upkeep.sweeping import BATCH, SweepReport, sweep
+from mnemos.kernel.upkeep.usage import MOST_PENDING, UsageBuffer, read_usage, weigh
 from mnemos.kernel.vault import Staged
-from mnemos.kernel.verify import verify
 from mnemos.memories.strength import LAWS, read_law
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder

@@ -14,8 +14,8 @@ from mnemos.errors import (
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import decode_content
 from mnemos.kernel.changes import Add, DropSnapshot, Update
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import MAIN
-from mnemos.kernel.verify import verify
 from mnemos.types import CURRENT_STATES, Kind, State
 
 
@@ -227,7 +227,7 @@ def test_a_rollback_keeps_vectors(world, small_segments):
 
 def test_a_row_without_a_vector_passes_none_on(world, small_segments):
     """A segment holds zeros for it, which are no vector: reembed must still find it lacking."""
-    from mnemos.kernel.reembed import reembed
+    from mnemos.kernel.upkeep.reembed import reembed
     from mnemos.kernel.vault import Staged
 
     changes = [Add(id=world.ids.fresh(), draft=world.draft(f"turn {n}")) for n in range(3)]

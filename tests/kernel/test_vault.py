@@ -17,8 +17,8 @@ from mnemos.kernel import schema
 from mnemos.kernel.blobs import orphans
 from mnemos.kernel.canonical import BLOB_THRESHOLD
 from mnemos.kernel.changes import Add, Changes, Forget, Transition, Update
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.testing import HashEmbedder, RaiseAt, SeededEntropy, disk_full
 from mnemos.types import State, Text
 
@@ -509,7 +509,7 @@ def test_another_embedder_is_refused(world):
 
 
 def test_vectors_of_a_space_no_longer_in_use_are_refused(world):
-    from mnemos.kernel.reembed import reembed
+    from mnemos.kernel.upkeep.reembed import reembed
 
     world.add("hello")
     assert reembed(world.vault, HashEmbedder(32)).switched

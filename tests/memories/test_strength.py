@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnemos.errors import InvalidInput
-from mnemos.kernel.usage import UsageOf
+from mnemos.kernel.upkeep.usage import UsageOf
 from mnemos.memories.strength import (
     LAWS,
     AgeWeighted,

@@ -16,8 +16,8 @@ from mnemos.errors import NotFound
 from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add, Changes, Transition, Update
 from mnemos.kernel.governance import open_view
+from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.kernel.verify import verify
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 from mnemos.types import Draft, Header, Scope, State, Text

@@ -19,9 +19,9 @@ from mnemos.exchange.readable import write_markdown
 from mnemos.exchange.sealed_lines import packed
 from mnemos.exchange.suppression_lists import is_list, read_suppressions, write_suppressions
 from mnemos.kernel import blobs, schema
-from mnemos.kernel.backup import Copied, Suppression, copy, roll_back, suppressions
-from mnemos.kernel.backup import suppress as forget_listed
-from mnemos.kernel.disclosure import Disclosure
+from mnemos.kernel.copies.backup import Copied, Suppression, copy, roll_back, suppressions
+from mnemos.kernel.copies.backup import suppress as forget_listed
+from mnemos.kernel.copies.disclosure import Disclosure
 from mnemos.kernel.journal import seq_at
 from mnemos.kernel.ports import Clock, Entropy, Ids, ReadTx
 from mnemos.kernel.vault import Vault

@@ -10,15 +10,16 @@ from mnemos.app.config import GivenEmbedder
 from mnemos.app.handle import Handle
 from mnemos.app.scopes import read_callable, read_count
 from mnemos.errors import Conflict, InvalidInput
-from mnemos.kernel import budgets, jobs, schema, upkeep_jobs
-from mnemos.kernel.budgets import BudgetInfo
+from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.due import ReadLaw
-from mnemos.kernel.jobs import JobInfo
 from mnemos.kernel.journal import ensure_subject, find_subject
 from mnemos.kernel.ports import WriteTx
-from mnemos.kernel.runner import Handler, JobReport, Runner
-from mnemos.kernel.upkeep_jobs import Freed
+from mnemos.kernel.upkeep import budgets, jobs, upkeep_jobs
+from mnemos.kernel.upkeep.budgets import BudgetInfo
+from mnemos.kernel.upkeep.due import ReadLaw
+from mnemos.kernel.upkeep.jobs import JobInfo
+from mnemos.kernel.upkeep.runner import Handler, JobReport, Runner
+from mnemos.kernel.upkeep.upkeep_jobs import Freed
 from mnemos.memories.input_values import shown
 from mnemos.types import Receipt
 
@@ -206,7 +207,7 @@ class Background(Handle):
         kind : str
             Lower-case letters, digits and ``_.:-``.
         handler : callable
-            Given a :class:`mnemos.kernel.runner.Work`, returns the staged changes it wants, or
+            Given a :class:`mnemos.kernel.upkeep.runner.Work`, returns the staged changes it wants, or
             None. They are committed together with the end of the job, or not at all if it was
             taken over meanwhile.
 

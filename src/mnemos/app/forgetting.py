@@ -11,7 +11,7 @@ from mnemos.app.recall import Recall
 from mnemos.app.scopes import read_count, read_id, read_name, read_string
 from mnemos.errors import InvalidInput
 from mnemos.kernel.changes import Changes, Forget
-from mnemos.kernel.residue import Finding, Needle, needles, scan
+from mnemos.kernel.copies.residue import Finding, Needle, needles, scan
 from mnemos.kernel.schema import MAIN
 from mnemos.kernel.vault import Staged
 from mnemos.memories.input_values import shown

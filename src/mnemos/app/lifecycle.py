@@ -11,14 +11,14 @@ from typing import Any
 from mnemos.app.handle import Handle
 from mnemos.app.scopes import read_count, read_kinds
 from mnemos.errors import InvalidInput
-from mnemos.kernel import retention
 from mnemos.kernel.batch import find
 from mnemos.kernel.changes import Amend, SetPolicy, Transition
 from mnemos.kernel.governance import ALL_STATES
 from mnemos.kernel.journal import find_subject
-from mnemos.kernel.retention import DAY, LONGEST, Policy, PolicyEntry
-from mnemos.kernel.sweeping import SweepReport, sweep
-from mnemos.kernel.usage import read_usage
+from mnemos.kernel.upkeep import retention
+from mnemos.kernel.upkeep.retention import DAY, LONGEST, Policy, PolicyEntry
+from mnemos.kernel.upkeep.sweeping import SweepReport, sweep
+from mnemos.kernel.upkeep.usage import read_usage
 from mnemos.memories.input_values import shown
 from mnemos.memories.strength import read_law, write_law
 from mnemos.types import Kind, MemCube, Receipt, Scope, State

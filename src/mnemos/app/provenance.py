@@ -17,13 +17,13 @@ from mnemos.app.scopes import (
     read_path,
 )
 from mnemos.errors import InvalidInput
-from mnemos.kernel import checkpoints as checkpointing
-from mnemos.kernel.checkpoints import Checkpoint
-from mnemos.kernel.lineage import DEPTH, Lineage, lineage
-from mnemos.kernel.log import VERBS, Entry, entries
-from mnemos.kernel.prov import Document, prov
+from mnemos.kernel.proof import checkpoints as checkpointing
+from mnemos.kernel.proof.checkpoints import Checkpoint
+from mnemos.kernel.proof.lineage import DEPTH, Lineage, lineage
+from mnemos.kernel.proof.log import VERBS, Entry, entries
+from mnemos.kernel.proof.prov import Document, prov
+from mnemos.kernel.proof.verify import Report, verify
 from mnemos.kernel.schema import ALIVE
-from mnemos.kernel.verify import Report, verify
 from mnemos.memories.input_values import shown
 from mnemos.types import View
 

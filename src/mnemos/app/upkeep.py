@@ -9,8 +9,8 @@ from mnemos.app.scopes import (
     read_callable,
 )
 from mnemos.errors import InvalidInput
-from mnemos.kernel.reembed import Progress, reembed
-from mnemos.kernel.statistics import Statistics, measure
+from mnemos.kernel.upkeep.reembed import Progress, reembed
+from mnemos.kernel.upkeep.statistics import Statistics, measure
 
 
 class Upkeep(Handle):

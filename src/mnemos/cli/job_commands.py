@@ -13,8 +13,8 @@ from mnemos.cli.options import Family, Settings, common, example, open_memory, z
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
-    from mnemos.kernel.budgets import BudgetInfo
-    from mnemos.kernel.jobs import JobInfo
+    from mnemos.kernel.upkeep.budgets import BudgetInfo
+    from mnemos.kernel.upkeep.jobs import JobInfo
 
 NOTHING = 1
 

@@ -28,7 +28,7 @@ from mnemos.types import Kind, Receipt
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
-    from mnemos.kernel.retention import PolicyEntry
+    from mnemos.kernel.upkeep.retention import PolicyEntry
 
 NOTHING = 1
 KIND = click.option(

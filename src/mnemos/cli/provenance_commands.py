@@ -27,9 +27,9 @@ from mnemos.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
-    from mnemos.kernel.checkpoints import Checkpoint
-    from mnemos.kernel.lineage import Lineage, LinkStep, Relative, VersionStep
-    from mnemos.kernel.log import Entry
+    from mnemos.kernel.proof.checkpoints import Checkpoint
+    from mnemos.kernel.proof.lineage import Lineage, LinkStep, Relative, VersionStep
+    from mnemos.kernel.proof.log import Entry
 
 NOTHING = 1
 DEPTH = 8
@@ -315,7 +315,7 @@ def checkpoint_key(private: str, public: str, json: bool) -> None:
     Files: PRIVATE is to be kept secret, PUBLIC proves what it signed.
     """
     from mnemos.app.config import SystemEntropy
-    from mnemos.kernel.checkpoints import write_key_pair
+    from mnemos.kernel.proof.checkpoints import write_key_pair
 
     if Path(private) == Path(public):
         raise InvalidInput(f"both halves cannot be {private}; give two names")

@@ -15,7 +15,7 @@ from mnemos.cli.options import Settings, common, example, open_memory, require_s
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
-    from mnemos.kernel.log import Entry
+    from mnemos.kernel.proof.log import Entry
 
 NOTHING = 1
 MAIN = "main"

@@ -14,7 +14,7 @@ from mnemos.cli.options import Settings, common, example, open_memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mnemos.kernel.reembed import Progress
+    from mnemos.kernel.upkeep.reembed import Progress
 
 NOTHING = 1
 

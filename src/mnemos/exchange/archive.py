@@ -24,7 +24,7 @@ from mnemos.kernel.canonical import (
     encode_payload,
     moment,
 )
-from mnemos.kernel.disclosure import Disclosure, Recorded
+from mnemos.kernel.copies.disclosure import Disclosure, Recorded
 from mnemos.types import Header, Payload, State
 
 FORMAT = "mnemos-archive-1"

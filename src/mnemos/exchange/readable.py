@@ -8,7 +8,7 @@ from typing import IO
 
 from mnemos.exchange.archive import Progress
 from mnemos.kernel.canonical import encode_header, encode_json, moment
-from mnemos.kernel.disclosure import Disclosure, Recorded
+from mnemos.kernel.copies.disclosure import Disclosure, Recorded
 from mnemos.types import Activation, Payload, Text
 
 

@@ -15,8 +15,8 @@ from typing import IO, Any
 from mnemos.errors import InvalidInput
 from mnemos.exchange.sealed_lines import SealedLines, read_sealed
 from mnemos.kernel import schema
-from mnemos.kernel.backup import Suppression, forgotten
 from mnemos.kernel.canonical import moment
+from mnemos.kernel.copies.backup import Suppression, forgotten
 from mnemos.kernel.ports import ReadTx
 
 FORMAT = "mnemos-suppressions-1"

@@ -134,7 +134,7 @@ class MergeBranch:
 class SetPolicy:
     """Set the life-cycle policy of a kind (None: of all) in this scope, or of the whole tenant.
 
-    ``policy`` holds JSON values (:class:`mnemos.kernel.retention.Policy`); None removes it.
+    ``policy`` holds JSON values (:class:`mnemos.kernel.upkeep.retention.Policy`); None removes it.
     """
 
     id: str

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mnemos.errors import Conflict, InvalidInput
-from mnemos.kernel import erasure, lifecycle, retention, schema, timeline
+from mnemos.kernel import erasure, lifecycle, schema, timeline
 from mnemos.kernel.batch import Batch, Outcome, check_step, find_external
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import Body, encode_header, encode_json
@@ -29,6 +29,7 @@ from mnemos.kernel.changes import (
 )
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
+from mnemos.kernel.upkeep import retention
 from mnemos.types import CURRENT_STATES, Draft, Header, Scope, State
 
 FLAGS = frozenset({"frozen", "hold"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mnemos.errors import FormatTooNew, ModelMismatch, StoreError, StoreFull
-from mnemos.kernel import blobs, compaction, jobs, keys, schema, segments, tokens
+from mnemos.kernel import blobs, keys, schema, segments, tokens
 from mnemos.kernel.batch import Outcome
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Changes
@@ -17,9 +17,10 @@ from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import Blobs, Clock, Embedder, Entropy, Ids, ReadTx, Store, WriteTx
 from mnemos.kernel.reading import Reader
-from mnemos.kernel.rebuild import rebuild_externals, rebuild_terms, rebuild_validity
 from mnemos.kernel.schema import Meta, Space
-from mnemos.kernel.usage import UsageBuffer
+from mnemos.kernel.upkeep import compaction, jobs
+from mnemos.kernel.upkeep.rebuild import rebuild_externals, rebuild_terms, rebuild_validity
+from mnemos.kernel.upkeep.usage import UsageBuffer
 from mnemos.types import Place, View
 
 SOON = 5 * jobs.SECOND

@@ -1,7 +1,7 @@
 """Laws of strength: how strong a memory is at a moment, from how it was used.
 
 Decay and capacity archive what is weakest; which law says so is a policy's choice. Each law is a
-published formula over :class:`mnemos.kernel.usage.UsageOf`, on days or hours instead of the
+published formula over :class:`mnemos.kernel.upkeep.usage.UsageOf`, on days or hours instead of the
 papers' turns where those counted turns. Strengths of different laws are not comparable.
 """
 
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from mnemos.errors import InvalidInput
-from mnemos.kernel.usage import UsageOf
+from mnemos.kernel.upkeep.usage import UsageOf
 from mnemos.memories.input_values import shown
 
 HOUR = 3_600.0
@@ -140,7 +140,7 @@ class CompetitionInhibition:
 
     S = f * (alpha * exp(-gamma * (r-b)) + beta * Σ 1/(r-r'+eps)), summed over the rounds r' of its
     recalls; b is its birth, r now (MOOM, 2025, forgetting by competition and inhibition). f is the suppression kept from round to
-    round (:func:`mnemos.kernel.usage.weigh`), lifted by the next recall. Usage keeps the first and
+    round (:func:`mnemos.kernel.upkeep.usage.weigh`), lifted by the next recall. Usage keeps the first and
     the last recall and their number, so those between are taken as evenly spread. eps is 1: near 0,
     as published, one recall a moment ago outweighs every other.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from mnemos.kernel import jobs, schema
+from mnemos.kernel import schema
 from mnemos.kernel.schema import ALIVE
+from mnemos.kernel.upkeep import jobs
 from mnemos.kernel.vault import Vault, active_space
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mnemos.kernel import retention, schema
+from mnemos.kernel import schema
 from mnemos.kernel.canonical import decode_content, microseconds
 from mnemos.kernel.changes import Change, Forget, Transition
 from mnemos.kernel.governance import ALL_STATES, open_view
@@ -19,10 +19,11 @@ from mnemos.kernel.journal import seq_at
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import ReadTx
 from mnemos.kernel.reading import Reader
-from mnemos.kernel.retention import Policy, PolicyEntry
 from mnemos.kernel.schema import Version
 from mnemos.kernel.segments import KINDS, STATES
-from mnemos.kernel.usage import Law, read_usage
+from mnemos.kernel.upkeep import retention
+from mnemos.kernel.upkeep.retention import Policy, PolicyEntry
+from mnemos.kernel.upkeep.usage import Law, read_usage
 from mnemos.kernel.vault import Vault
 from mnemos.types import CURRENT_STATES, Header, Kind, Scope, State
 

@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from mnemos.errors import ModelMismatch, ModelUnavailable
-from mnemos.kernel import compaction, jobs, schema, sweeping
+from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.due import ReadLaw
 from mnemos.kernel.ports import Embedder
-from mnemos.kernel.reembed import Progress, reembed
-from mnemos.kernel.runner import Handler, Work
+from mnemos.kernel.upkeep import compaction, jobs, sweeping
+from mnemos.kernel.upkeep.due import ReadLaw
+from mnemos.kernel.upkeep.reembed import Progress, reembed
+from mnemos.kernel.upkeep.runner import Handler, Work
 from mnemos.kernel.vault import FREE_LEAST, Vault
 
 STEPS = 8
@@ -165,7 +166,7 @@ def built_in(
     embedder : callable or None
         Returns the handle's embedder when it is needed; None leaves ``vectors`` to others.
     strength : callable or None
-        Turns a policy's law into one (:data:`mnemos.kernel.due.ReadLaw`); None leaves ``sweep`` to
+        Turns a policy's law into one (:data:`mnemos.kernel.upkeep.due.ReadLaw`); None leaves ``sweep`` to
         others.
     """
     found: dict[str, Handler] = {"scrub": scrub, "compact": compact, "vacuum": vacuum}

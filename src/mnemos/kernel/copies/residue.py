@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, cast
 from mnemos.kernel import schema, segments, tokens
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.branches import RECORDS
-from mnemos.kernel.byte_search import LEAST, ByteSearch
 from mnemos.kernel.canonical import Body, decode_content, encode_header
+from mnemos.kernel.copies.byte_search import LEAST, ByteSearch
 from mnemos.kernel.erasure import contents_of
 from mnemos.kernel.ports import OVERLAP, Blobs, ReadTx, Store
 from mnemos.kernel.postings import decode_terms

@@ -18,11 +18,11 @@ from mnemos.kernel import journal, schema, segments
 from mnemos.kernel.blobs import load_payload, orphans
 from mnemos.kernel.branches import NOW, RECORDS, ancestry, versions_of
 from mnemos.kernel.canonical import Body, commitment, decode_content
-from mnemos.kernel.chain import Chain, examine
-from mnemos.kernel.checkpoints import Checkpoint, check
 from mnemos.kernel.overlay import Overlay
 from mnemos.kernel.ports import Key, ReadTx, Row, Table
 from mnemos.kernel.projection import Projection
+from mnemos.kernel.proof.chain import Chain, examine
+from mnemos.kernel.proof.checkpoints import Checkpoint, check
 from mnemos.kernel.schema import ALIVE, Content, Event, Forgotten
 from mnemos.kernel.vault import Vault
 

@@ -16,8 +16,8 @@ from mnemos.errors import NotFound
 from mnemos.kernel import schema
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import moment
-from mnemos.kernel.lineage import DEPTH, Family, Life, lineage
 from mnemos.kernel.ports import Blobs, ReadTx
+from mnemos.kernel.proof.lineage import DEPTH, Family, Life, lineage
 from mnemos.kernel.schema import Event, Version
 from mnemos.types import Header, Text, View
 

@@ -17,8 +17,8 @@ from mnemos.kernel import schema
 from mnemos.kernel.branches import NOW, ancestry, versions_of
 from mnemos.kernel.canonical import decode_content, moment
 from mnemos.kernel.journal import find_subject
-from mnemos.kernel.log import Names
 from mnemos.kernel.ports import ReadTx
+from mnemos.kernel.proof.log import Names
 from mnemos.kernel.schema import Event, Version
 from mnemos.types import Header, View
 

@@ -26,11 +26,12 @@ from mnemos.errors import (
     NotFound,
     StoreError,
 )
-from mnemos.kernel import budgets, jobs, schema
+from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.jobs import JobInfo
 from mnemos.kernel.ports import WriteTx
 from mnemos.kernel.schema import Job
+from mnemos.kernel.upkeep import budgets, jobs
+from mnemos.kernel.upkeep.jobs import JobInfo
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.types import Scope
 

@@ -14,8 +14,8 @@ from itertools import groupby, islice
 from mnemos.errors import Conflict, IllegalTransition, NotFound, Protected
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Changes
-from mnemos.kernel.due import Plan, ReadLaw, Step
 from mnemos.kernel.erasure import SWEEPER
+from mnemos.kernel.upkeep.due import Plan, ReadLaw, Step
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.types import Scope, State
 
@@ -60,7 +60,7 @@ def sweep(vault: Vault, tenant: str, *, strength: ReadLaw, limit: int = 10_000) 
     tenant : str
         Whose.
     strength : callable
-        Turns a policy's law, a JSON value, into a :class:`mnemos.kernel.usage.Law`.
+        Turns a policy's law, a JSON value, into a :class:`mnemos.kernel.upkeep.usage.Law`.
     limit : int
         Most memories to touch; the report says whether there are more.
     """

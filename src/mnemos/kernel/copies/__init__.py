@@ -1,0 +1,1 @@
+"""What leaves a vault, and whether anything is left of what was erased."""

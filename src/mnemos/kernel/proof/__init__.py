@@ -1,0 +1,1 @@
+"""Whether a vault says the truth, and where what it says comes from."""
