@@ -470,7 +470,8 @@ def test_readers_and_a_writer_in_threads_share_a_vault(make_world, engine):
     with ThreadPoolExecutor(4) as pool:
         writer = pool.submit(write)
         readers = [pool.submit(read, writer) for _ in range(3)]
-        assert len(world.texts()) <= writer.result() + 1
+        left = writer.result()
+        assert len(world.texts()) == left + 1
         assert all(reader.result() for reader in readers)
     assert len(world.texts()) == writer.result() + 1
 
