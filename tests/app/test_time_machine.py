@@ -350,6 +350,13 @@ def test_clashes_come_back_as_data_and_nothing_is_applied(memory, home):
     assert memory.merge("draft", user_id="ana").receipt.ids == ()
 
 
+def test_a_branch_is_not_begun_inside_a_transaction(memory, home):
+    del home
+    with memory.begin() as tx, pytest.raises(InvalidInput, match="begin it before"):
+        tx.branch("draft", user_id="ana")
+    assert memory.branches(user_id="ana") == []
+
+
 def test_a_clash_inside_a_transaction_undoes_it(memory, home):
     branch = memory.branch("draft", user_id="ana")
     branch.update(home, "Ana lives in Rome")

@@ -4,10 +4,10 @@ import threading
 from datetime import timedelta
 
 import pytest
+from job_calls import DAY, ask, change, claim, listed, runner
 
 from mnemos.errors import InvalidInput, ModelError, StoreFull, VersionConflict
 from mnemos.kernel import schema, segments
-from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Changes, Transition, Update
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.upkeep import budgets, compaction, jobs, upkeep_jobs
@@ -17,37 +17,6 @@ from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.strength import read_law
 from mnemos.testing import HashEmbedder, RaiseAt, SeededEntropy, SeededIds, SimClock
 from mnemos.types import State
-
-DAY = 86_400
-
-
-def now(world):
-    return microseconds(world.clock.now())
-
-
-def ask(world, kind="work", *, due=0, cause=0, subject=0, **payload):
-    with world.store.write() as tx:
-        return jobs.enqueue(
-            tx, "t", kind, due=now(world) + due, cause=cause, subject=subject, payload=payload
-        )
-
-
-def claim(world, **options):
-    return jobs.claim(world.store, world.clock, "t", **options)
-
-
-def change(world, verb, *args, **options):
-    with world.store.write() as tx:
-        return verb(tx, *args, **options)
-
-
-def listed(world, state=None):
-    with world.store.read() as tx:
-        return jobs.list_jobs(tx, "t", state)
-
-
-def runner(world, mode="off", **handlers):
-    return Runner(world.vault, "t", handlers, mode=mode)
 
 
 def _put(tx, row):

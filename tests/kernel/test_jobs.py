@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from job_calls import ask, change, claim, listed, now, runner
 
 from mnemos.errors import (
     BudgetSpent,
@@ -19,40 +20,8 @@ from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Transition
 from mnemos.kernel.upkeep import budgets, jobs
-from mnemos.kernel.upkeep.runner import JobReport, Runner
+from mnemos.kernel.upkeep.runner import JobReport
 from mnemos.types import State
-
-DAY = 86_400
-
-
-def now(world):
-    return microseconds(world.clock.now())
-
-
-def ask(world, kind="work", *, due=0, cause=0, subject=0, **payload):
-    with world.store.write() as tx:
-        return jobs.enqueue(
-            tx, "t", kind, due=now(world) + due, cause=cause, subject=subject, payload=payload
-        )
-
-
-def claim(world, **options):
-    return jobs.claim(world.store, world.clock, "t", **options)
-
-
-def change(world, verb, *args, **options):
-    with world.store.write() as tx:
-        return verb(tx, *args, **options)
-
-
-def listed(world, state=None):
-    with world.store.read() as tx:
-        return jobs.list_jobs(tx, "t", state)
-
-
-def runner(world, mode="off", **handlers):
-    return Runner(world.vault, "t", handlers, mode=mode)
-
 
 # ------------------------------------------------------------------------------------- the queue
 

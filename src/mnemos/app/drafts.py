@@ -70,10 +70,23 @@ def check_draft(draft: object) -> Draft:
         raise _wrong("state", state, "a State")
     for item in fields(Header):
         _check(item.name, getattr(header, item.name))
-    start, end = header.valid_from, header.valid_to
-    if start is not None and end is not None and end <= start:
-        raise _wrong("valid_to", end, "a moment after valid_from")
+    check_validity(header.valid_from, header.valid_to)
     return draft
+
+
+def check_validity(start: datetime | None, end: datetime | None) -> None:
+    """Pass if a memory is true for some time.
+
+    Raises
+    ------
+    InvalidInput
+        If it would cease to be true before it began.
+    """
+    if start is not None and end is not None and end <= start:
+        raise InvalidInput(
+            f"valid_to={end.isoformat()} is not after valid_from={start.isoformat()}; give a "
+            "later end, or leave one of them out"
+        )
 
 
 def _check(name: str, value: Any) -> None:

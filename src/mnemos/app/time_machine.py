@@ -231,7 +231,7 @@ class TimeMachine(Handle):
                 raise InvalidInput("before must be the receipt of a call that was made")
             position = before.before
         else:
-            position = self._position(scope, to) or 0
+            position = self._position(scope, to, name="to") or 0
         change = Rollback(id=self._vault.ids.fresh(), to=position)
         return self._write("rollback", scope, [change])
 
@@ -269,12 +269,12 @@ class TimeMachine(Handle):
         True
         'Ana lives in Lisbon'
         """
+        if self._staged is not None:
+            raise InvalidInput("a branch cannot be begun inside a transaction; begin it before")
         scope = self._required_scope("branch", user_id, agent_id, None)
         named = read_string("name", name)
         change = Fork(id=self._vault.ids.fresh(), name=named, at=self._position(scope, at))
         self._write("branch", scope, [change])
-        if self._staged is not None:
-            raise InvalidInput("a branch cannot be begun inside a transaction; begin it before")
         return self.view(branch=named, user_id=user_id, agent_id=agent_id)
 
     def branches(
@@ -408,11 +408,11 @@ class TimeMachine(Handle):
 
         return first._read(first._view(scope), action)
 
-    def _position(self, scope: Scope, value: AsOf) -> int | None:
+    def _position(self, scope: Scope, value: AsOf, *, name: str = "at") -> int | None:
         if value is None:
             return None
         with self._vault.store.read() as tx:
-            return read_position(tx, scope, value, self._zone, name="at")
+            return read_position(tx, scope, value, self._zone, name=name)
 
 
 def _past(side: MemoryView, id: str) -> tuple[MemCube, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mnemos.app.drafts import check_validity
 from mnemos.app.handle import Handle, Moment
 from mnemos.app.scopes import (
     read_callable,
@@ -24,7 +25,6 @@ from mnemos.app.writing import (
     Messages,
     additions,
     carry,
-    check_validity,
     named,
     read_batches,
     read_drafts,

@@ -85,21 +85,6 @@ def _detailed(draft: Draft, details: Details) -> Draft:
     return replace(draft, header=replace(draft.header, **changes)) if changes else draft
 
 
-def check_validity(start: datetime | None, end: datetime | None) -> None:
-    """Pass if a memory is true for some time.
-
-    Raises
-    ------
-    InvalidInput
-        If it would cease to be true before it began.
-    """
-    if start is not None and end is not None and end <= start:
-        raise InvalidInput(
-            f"valid_to={end.isoformat()} is not after valid_from={start.isoformat()}; give a "
-            "later end, or leave one of them out"
-        )
-
-
 def named(draft: Draft, user_id: str | None) -> Draft:
     """Return a user's draft with the user as speaker, where no name is given and the id is one.
 
