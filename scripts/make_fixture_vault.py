@@ -30,7 +30,7 @@ from mnemos.kernel.changes import (
     Transition,
     Update,
 )
-from mnemos.kernel.governance import open_view
+from mnemos.kernel.governance.views import open_view
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import MAIN

@@ -22,7 +22,7 @@ from mnemos.errors import (
 )
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Transition
-from mnemos.kernel.governance import ALL_STATES
+from mnemos.kernel.governance.views import ALL_STATES
 from mnemos.kernel.lifecycle import LEGAL
 from mnemos.kernel.upkeep.retention import Policy
 from mnemos.kernel.upkeep.usage import MOST_PENDING

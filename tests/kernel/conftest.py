@@ -24,7 +24,7 @@ from mnemos.kernel.changes import (
     Transition,
     Update,
 )
-from mnemos.kernel.governance import ALL_STATES, open_view
+from mnemos.kernel.governance.views import ALL_STATES, open_view
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.pages import PageCache, Wanted
 from mnemos.kernel.upkeep import compaction

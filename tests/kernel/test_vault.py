@@ -189,7 +189,7 @@ def test_the_memory_of_another_subject_is_not_found(world, change):
 
 
 def test_another_tenant_sees_nothing(world):
-    from mnemos.kernel.governance import open_view
+    from mnemos.kernel.governance.views import open_view
     from mnemos.types import Scope
 
     id = world.add("a secret")

@@ -15,7 +15,7 @@ from mnemos import Memory
 from mnemos.errors import NotFound
 from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add, Changes, Transition, Update
-from mnemos.kernel.governance import open_view
+from mnemos.kernel.governance.views import open_view
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.stores.sqlite import SQLiteStore

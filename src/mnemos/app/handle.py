@@ -17,7 +17,7 @@ from mnemos.app.writing import (
     stage_outcome,
 )
 from mnemos.errors import Conflict, InvalidInput
-from mnemos.kernel import governance
+from mnemos.kernel.governance import views
 from mnemos.kernel.changes import Change, Changes
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import MAIN
@@ -118,7 +118,7 @@ class Handle:
         ended: bool = False,
     ) -> View:
         bound = self._bound or Bound(scope=scope)
-        return governance.open_view(
+        return views.open_view(
             scope,
             now=self._now(),
             as_of=bound.as_of,

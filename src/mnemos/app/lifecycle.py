@@ -13,7 +13,7 @@ from mnemos.app.scopes import read_count, read_kinds
 from mnemos.errors import InvalidInput
 from mnemos.kernel.batch import find
 from mnemos.kernel.changes import Amend, SetPolicy, Transition
-from mnemos.kernel.governance import ALL_STATES
+from mnemos.kernel.governance.views import ALL_STATES
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.upkeep import retention
 from mnemos.kernel.upkeep.retention import DAY, LONGEST, Policy, PolicyEntry

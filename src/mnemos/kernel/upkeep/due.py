@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import decode_content, microseconds
 from mnemos.kernel.changes import Change, Forget, Transition
-from mnemos.kernel.governance import ALL_STATES, open_view
+from mnemos.kernel.governance.views import ALL_STATES, open_view
 from mnemos.kernel.journal import seq_at
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import ReadTx

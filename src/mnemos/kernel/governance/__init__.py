@@ -1,0 +1,1 @@
+"""Who may do what with which memory: views, grants, trust, quarantine, redaction, audit."""
