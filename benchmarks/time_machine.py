@@ -30,6 +30,7 @@ from generator import GeneratedVectors, Words, drafts
 from mnemos.app.memory import Memory
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Changes, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.upkeep import compaction
 from mnemos.kernel.vault import Staged
@@ -55,7 +56,7 @@ def held(memory: Memory) -> int:
     """Return the bytes of every row but those of memories."""
     tables = (schema.EVENTS, schema.CONTENTS, schema.RECORDS, schema.SNAPSHOTS, schema.BRANCHES)
     total = 0
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         head = tx.get(schema.HEADS, ("default",))
         assert head is not None
         for table in tables:
@@ -148,7 +149,7 @@ def grow(path: Path, cubes: int, versions: int) -> tuple[Memory, list[int]]:
 
 
 def position(memory: Memory) -> int:
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         head = tx.get(schema.HEADS, ("default",))
     return head.seq if head else 0
 
@@ -157,7 +158,7 @@ def compact(memory: Memory) -> None:
     moved = 1
     while moved:
         moved = 0
-        with memory._vault.store.write() as tx:
+        with memory._vault.store.write(SYSTEM) as tx:
             for page in list(tx.scan(schema.PAGES, ())):
                 moved += compaction.compact(tx, page)[1]
 

@@ -13,12 +13,16 @@ Each message says what was given, what is allowed, and what to do about it::
     ├── BudgetSpent                    a job has used up what its scope may spend in a day
     ├── IllegalTransition              the life cycle does not allow this step
     ├── Protected                      a frozen memory, or one under legal hold
+    ├── Forbidden                      the principal has no right to this
+    │   └── TooLittleTrust             a less trusted source would overrule a more trusted one
+    ├── IntakeFull                     a source has written more than it may
     ├── StoreError                     the vault cannot do what was asked
     │   ├── StoreFull                  no room left; nothing was written
     │   ├── StoreBusy                  another writer held the lock too long
     │   ├── StoreReadOnly              file or directory cannot be written
     │   ├── StoreCorrupt               the file is not, or no longer, a sound vault
     │   ├── FormatTooNew               written by a newer Mnemos
+    │   ├── ScopeViolation             a statement left the scope its view is bound to
     │   └── StoreClosed                used after ``close()``
     └── ModelError                     a model is missing, wrong or failed
         ├── ModelUnavailable           it, or its weights, cannot be had here
@@ -80,6 +84,18 @@ class Protected(MnemosError):
     """The memory is frozen, or under a legal hold, and must stay as it is."""
 
 
+class Forbidden(MnemosError):
+    """The principal has no right to do this here; nothing was read or written."""
+
+
+class TooLittleTrust(Forbidden):
+    """What is to be written is less trusted than what it would change; nothing was written."""
+
+
+class IntakeFull(MnemosError):
+    """A source has written as much as it may for now; nothing was written."""
+
+
 class StoreError(MnemosError):
     """The vault cannot do what was asked; what was acknowledged before is safe."""
 
@@ -102,6 +118,10 @@ class StoreCorrupt(StoreError):
 
 class FormatTooNew(StoreError):
     """The vault was written by a newer Mnemos than this one."""
+
+
+class ScopeViolation(StoreError):
+    """A statement asked for rows outside of its view: an error of the code above, not of the caller."""
 
 
 class StoreClosed(StoreError):

@@ -43,6 +43,7 @@ class State(StrEnum):
     ARCHIVED = "archived"
     EXPIRED = "expired"
     FORGOTTEN = "forgotten"
+    QUARANTINED = "quarantined"
 
 
 class Origin(StrEnum):
@@ -55,6 +56,21 @@ class Origin(StrEnum):
     IMPORT = "import"
     DERIVED = "derived"
 
+
+TRUSTED = 0.7
+"""Trust from which words are taken as said by the user or the agent; below, they are quoted data."""
+
+CEILINGS: Mapping[Origin, float] = MappingProxyType(
+    {
+        Origin.USER: 1.0,
+        Origin.AGENT: 0.8,
+        Origin.DERIVED: 1.0,
+        Origin.IMPORT: 0.5,
+        Origin.DOCUMENT: 0.5,
+        Origin.TOOL: 0.3,
+    }
+)
+"""Most trust that words of each origin get; what is derived is bounded by its sources instead."""
 
 CURRENT_STATES = frozenset({State.GENERATED, State.ACTIVATED})
 """What a default view shows."""
@@ -97,7 +113,8 @@ class Link:
     """A typed, weighted, time-bounded edge from the cube that carries it to another.
 
     Types in use: ``supersedes``, ``superseded_by``, ``contradicts``, ``contradicted_by``,
-    ``merged_into``; recipes add their own. The times bound when it held in the world, half open.
+    ``merged_into``, ``recalled_from`` (recalled text that came back), ``repeats`` (an agent's words
+    that repeat a less trusted memory); recipes add their own. The times bound when it held in the world, half open.
     """
 
     type: str
@@ -202,8 +219,12 @@ class Header:
         Who it comes from.
     trust : float
         From 0 (outside content) to 1 (the user's own words).
+    approved_by : str or None
+        Principal who vouched for it, where its trust comes from that; only ``approve`` sets it.
     sensitivity : str or None
-        Label for redaction policies.
+        Label that a principal must be cleared for to read it.
+    sealed : tuple of (str, str)
+        What redaction took out of the text and keeps, encrypted: tokens and ciphertexts.
     expires_at : datetime or None
         End of its lifespan: invisible afterwards.
     priority : int
@@ -238,11 +259,24 @@ class Header:
     access: tuple[str, ...] = ()
     origin: Origin = Origin.USER
     trust: float = 1.0
+    approved_by: str | None = None
     sensitivity: str | None = None
+    sealed: tuple[tuple[str, str], ...] = ()
     expires_at: datetime | None = None
     priority: int = 0
     frozen: bool = False
     hold: bool = False
+
+    @property
+    def counted_trust(self) -> float:
+        """What its trust counts: no more than its origin allows, unless somebody approved it.
+
+        >>> Header(origin=Origin.TOOL).counted_trust
+        0.3
+        """
+        if self.approved_by is not None:
+            return self.trust
+        return min(self.trust, CEILINGS[self.origin])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,45 +301,6 @@ class MemCube:
     def text(self) -> str:
         """The words of a text cube; empty for the other payloads."""
         return self.payload.text if isinstance(self.payload, Text) else ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """What a read may see: one page, cut at a moment, narrowed by attributes.
-
-    Built by :mod:`mnemos.kernel.governance` alone.
-
-    Parameters
-    ----------
-    scope : Scope
-        Page, and the agent or run to narrow it to.
-    principal : str
-        Who asks.
-    branch : int
-        0 is the main line.
-    as_of : int or None
-        Journal seq: only what was recorded up to it. None is now.
-    valid_at : datetime or None
-        Only what was true in the world at this moment. None hides what has ceased to be true.
-    ended : bool
-        Without ``valid_at``: show what has ceased to be true as well.
-    now : datetime
-        The reader's own moment; what expired before it is invisible.
-    kinds : frozenset of Kind or None
-        Narrow to these kinds. None is all.
-    states : frozenset of State
-        Which life-cycle states are visible.
-    """
-
-    scope: Scope
-    principal: str = "owner"
-    branch: int = 0
-    as_of: int | None = None
-    valid_at: datetime | None = None
-    ended: bool = False
-    now: datetime
-    kinds: frozenset[Kind] | None = None
-    states: frozenset[State] = CURRENT_STATES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -387,6 +382,16 @@ class Hits(Sequence[Hit]):
     items: tuple[Hit, ...] = ()
     trace: Trace = field(default_factory=Trace)
 
+    @property
+    def max_trust(self) -> float:
+        """Most trust that something made from these hits can have: the least of theirs."""
+        return min((hit.cube.header.counted_trust for hit in self.items), default=1.0)
+
+    @property
+    def tainted(self) -> bool:
+        """Whether one of the hits is outside content: a host may want to gate its tools then."""
+        return self.max_trust < TRUSTED
+
     @overload
     def __getitem__(self, index: int) -> Hit: ...
     @overload
@@ -413,7 +418,21 @@ class Citation:
 class Context:
     """Prompt-ready text within a token budget.
 
-    ``tainted`` is True where the text quotes content of an origin other than the user or agent.
+    Parameters
+    ----------
+    text : str
+        The prompt's part.
+    tokens, budget : int
+        What it takes, and what it was allowed.
+    citations : tuple of Citation
+        Which label stands for which memory.
+    tainted : bool
+        Whether it quotes outside content (trust below :data:`TRUSTED`): a host may want to gate
+        its tools while this text is before the model.
+    max_trust : float
+        Most trust that something made from this text can have: the least of its memories'.
+    trace : Trace
+        What ran.
     """
 
     text: str
@@ -421,6 +440,7 @@ class Context:
     budget: int
     citations: tuple[Citation, ...] = ()
     tainted: bool = False
+    max_trust: float = 1.0
     trace: Trace = field(default_factory=Trace)
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from mnemos import Draft, Header, Kind, Memory, MnemosError, Origin, Text
 from mnemos.errors import Conflict, InvalidInput, NotFound, StoreBusy, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Amend, Changes, Fork, Rollback, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
@@ -497,7 +498,7 @@ def test_what_cannot_be_imported_is_said(open_at: Open, memory: Memory, tmp_path
     taken_back = memory.add("second", user_id="ana").id
     memory._write("rollback", scope, [Rollback(id="a" * 32, to=before.seq)])
     memory._write("branch", scope, [Fork(id="b" * 32, name="b")])
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         (branch,) = [row.branch for row in tx.scan(schema.BRANCHES, ())]
     draft = Draft(payload=Text(text="on the branch"))
     only_there = Changes(scope=scope, changes=(Add(id="c" * 32, draft=draft),), branch=branch)

@@ -14,6 +14,7 @@ from mnemos import Memory
 from mnemos.errors import Conflict, InvalidInput, ModelError, NotFound
 from mnemos.kernel import pages, schema, segments
 from mnemos.kernel.changes import Add, Changes
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.upkeep import compaction, jobs
 from mnemos.kernel.upkeep.budgets import BudgetInfo
@@ -367,5 +368,5 @@ def test_another_tenants_jobs_are_not_ones_own(open_kept: Open) -> None:
     assert blue.run_jobs() == JobReport()
     with pytest.raises(NotFound):
         blue.drop_job(number)
-    with blue._vault.store.read() as tx:
+    with blue._vault.store.read(SYSTEM) as tx:
         assert [row.tenant for row in tx.scan(schema.JOBS, ())] == ["red"]

@@ -209,10 +209,10 @@ class Interloper(MemoryStore):
 
     first: Callable[[], object] | None = None
 
-    def write(self) -> Any:
+    def write(self, view) -> Any:
         if self.first is not None:
             self.first()
-        return super().write()
+        return super().write(view)
 
 
 def test_a_write_just_before_the_switch_puts_it_off(open_at: Open) -> None:

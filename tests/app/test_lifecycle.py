@@ -22,6 +22,7 @@ from mnemos.errors import (
 )
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Transition
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.governance.views import ALL_STATES
 from mnemos.kernel.lifecycle import LEGAL
 from mnemos.kernel.upkeep.retention import Policy
@@ -70,14 +71,14 @@ def in_states(memory: Any, *states: State) -> list[str]:
 
 
 def events_of(memory: Any, actor: str) -> list[tuple[str, str]]:
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         numbers = {row.actor for row in tx.scan(schema.ACTORS, ("default",)) if row.name == actor}
         events = tx.scan(schema.EVENTS, ("default",))
         return [(row.verb, row.cube) for row in events if row.actor in numbers]
 
 
 def head(memory: Any) -> Any:
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         return tx.get(schema.HEADS, ("default",))
 
 
@@ -436,7 +437,7 @@ def test_counts_outlive_the_process_and_not_the_memory(
     again.forget(id)
     again.close()
     last = opened(tmp_path / "vault.db")
-    with last._vault.store.read() as tx:
+    with last._vault.store.read(SYSTEM) as tx:
         numbers = {row.cube for row in tx.scan(schema.IDS, ("default",))}
         assert {row.cube for row in tx.scan(schema.USAGE, ())} <= numbers
 

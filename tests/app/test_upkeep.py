@@ -14,6 +14,7 @@ from mnemos.errors import (
     StoreClosed,
 )
 from mnemos.kernel import schema
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.testing import SimClock
 
 Open = Callable[..., Memory]
@@ -163,7 +164,7 @@ def _script(memory: Memory, clock: SimClock) -> None:
 
 
 def _head(memory: Memory) -> bytes:
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         (head,) = tx.scan(schema.HEADS, ())
     return head.hash
 

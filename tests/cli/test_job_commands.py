@@ -4,6 +4,7 @@ import pytest
 
 from mnemos.app.config import SystemClock
 from mnemos.app.memory import Memory
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.upkeep import jobs
 
 
@@ -13,12 +14,12 @@ def dead(vault) -> int:
     now = SystemClock().now()
     with Memory(vault, embedder=None) as memory:
         store = memory._vault.store
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             number = jobs.enqueue(tx, "default", "compact", due=0, cause=1, payload={"branch": 0})
             row = tx.get(jobs.schema.JOBS, ("default", number))
             tx.put(jobs.schema.JOBS, row._replace(attempts=jobs.MOST_ATTEMPTS - 1))
         row = jobs.claim(store, memory._vault.clock, "default", kinds=["compact"])
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             assert jobs.fail(tx, jobs.lease_of(row), now, "no\nway \x1b[2J").state == jobs.DEAD
     return number
 
@@ -63,7 +64,7 @@ def test_pause_and_resume(run, vault, dead):
 
 
 def test_a_job_that_fails_for_the_last_time_is_an_exit_code(run, vault, dead, monkeypatch):
-    with Memory(vault, embedder=None) as memory, memory._vault.store.write() as tx:
+    with Memory(vault, embedder=None) as memory, memory._vault.store.write(SYSTEM) as tx:
         row = tx.get(jobs.schema.JOBS, ("default", dead))
         ready = row._replace(state=jobs.READY, due=0, attempts=jobs.MOST_ATTEMPTS - 1)
         tx.put(jobs.schema.JOBS, ready._replace(payload=b"{}"))

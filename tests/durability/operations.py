@@ -11,6 +11,7 @@ from typing import Any
 from mnemos import Memory
 from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import BLOB_THRESHOLD
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.upkeep import compaction
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
@@ -87,7 +88,7 @@ def fingerprint(memory: Memory) -> dict[str, Any]:
         "heads events contents subjects ids versions externals sources links forgotten suppressed "
         "branches snapshots records policies blobs budgets jobs"
     ).split()
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         found = {
             table.name: list(tx.scan(table, ())) for table in schema.TABLES if table.name in tables
         }
@@ -124,7 +125,7 @@ def compact(memory: Memory, _: dict[str, str]) -> None:
     moved = 1
     while moved:
         moved = 0
-        with memory._vault.store.write() as tx:
+        with memory._vault.store.write(SYSTEM) as tx:
             for page in list(tx.scan(schema.PAGES, ())):
                 moved += compaction.compact(tx, page, most=1)[1]
 

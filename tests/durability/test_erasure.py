@@ -16,6 +16,7 @@ from mnemos.kernel import schema, tokens
 from mnemos.kernel.copies import residue
 from mnemos.kernel.copies.residue import MOST_OF_ONE, Finding, Needle, needles, occurrences, scan
 from mnemos.kernel.erasure import with_derived
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.keys import index_text
 from mnemos.stores import sqlite_files
 from mnemos.stores.sqlite import SQLiteStore
@@ -127,7 +128,7 @@ class Life:
     def wanted(self):
         """Every needle of all that goes with the canaries."""
         store = self.memory._vault.store
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             return needles(tx, store.blobs, "default", with_derived(tx, "default", self.ids))
 
     def plain(self):
@@ -147,7 +148,7 @@ class Life:
             found += [word.encode("utf-16-le"), word.encode("utf-16-be")]
             found += [number.to_bytes(8, order, signed=True) for order in ("little", "big")]
         store = self.memory._vault.store
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             for id in with_derived(tx, "default", self.random.sample(self.ids, 8)):
                 cube = tx.get(schema.IDS, ("default", id)).cube
                 for row in tx.scan(schema.VERSIONS, ("default", cube)):
@@ -426,7 +427,7 @@ def test_a_blocking_reader_is_told_and_made_good(script, path, how):
             assert memory._vault.scrub().status == "purged"
     with opened(path) as memory:
         store = memory._vault.store
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             assert tx.get(schema.META, ("scrub",)) is None
         assert scan(store, wanted) == []
         assert pages(path, [word.encode() for word in life.words]) == {}
@@ -453,7 +454,7 @@ def kill_at(tmp_path, chosen):
     with opened(start / "memory.db") as memory:
         life = Life(memory, 5, large=True)
         (large,) = [id for id in life.ids[:5] if len(memory.history(id)[0].text) > 10**6]
-        with memory._vault.store.read() as tx:
+        with memory._vault.store.read(SYSTEM) as tx:
             doomed = with_derived(tx, "default", [large])
             wanted = needles(tx, memory._vault.store.blobs, "default", doomed)
         memory._vault.store.scrub()
@@ -528,7 +529,7 @@ def test_locks_hold_after_the_files_were_read(script, path):
         memory.add("one", user_id="ana")
         store = memory._vault.store
         other = script(OTHER, path)
-        with store.write():
+        with store.write(SYSTEM):
             assert next(store.images())[0] == "main"
             assert {"main", "wal", "shm"} == {place for place, _ in store.images()}
             second.close()  # that store lets go of the files; ours is still open
@@ -606,11 +607,11 @@ def test_what_stays_in_a_live_table_is_residue(path):
         id = memory.add("rain", user_id="ana", external_id="invoice-4711-xylophone").id
         memory.add("sun", user_id="ana")
         store = memory._vault.store
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             wanted = needles(tx, store.blobs, "default", [id])
             content = tx.get(schema.CONTENTS, ("default", 1))
         memory.forget(id)
         assert scan(store, wanted) == []
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.insert(schema.CONTENTS, [content])
         assert {"salt", "name"} <= {finding.form for finding in scan(store, wanted)}

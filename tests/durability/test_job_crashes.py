@@ -11,6 +11,7 @@ import pytest
 from mnemos.errors import ModelError
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Changes, Forget, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.upkeep import jobs, upkeep_jobs
 from mnemos.kernel.upkeep.runner import JobReport, Runner
@@ -64,7 +65,7 @@ def prepare(path, kind, **payload):
     """Make a vault with two memories and a job."""
     vault = open_vault(path)
     vault.commit([staged(*(Add(id=id, draft=draft(f"home of {id[0]}")) for id in SOURCES))])
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         jobs.enqueue(tx, "t", kind, due=0, cause=2, subject=1, payload=payload)
     vault.close()
 
@@ -103,7 +104,7 @@ def killed_at_every_step(tmp_path, original):
 
 
 def rows(vault, table, *prefix):
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         return list(tx.scan(table, prefix))
 
 
@@ -239,16 +240,16 @@ def test_a_file_begun_by_format_1_gives_room_back_when_made_anew(tmp_path):
     path = tmp_path / "old.db"
     shutil.copy(Path(__file__).parents[1] / "fixtures" / "vault-format-1.db", path)
     store = SQLiteStore(path)
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.insert(schema.META, [schema.Meta("ballast", "x" * 3_000_000)])
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.delete(schema.META, ("ballast",))
     assert store.free() > 2_000_000
     assert store.vacuum(10**9) == 0
     assert store.vacuum(-1) > 2_000_000
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.insert(schema.META, [schema.Meta("ballast", "x" * 3_000_000)])
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.delete(schema.META, ("ballast",))
     assert store.vacuum(10**9) > 2_000_000  # from now on a little at a time
     assert store.check() == []
@@ -289,7 +290,7 @@ vault.close()
 
 def test_processes_share_the_jobs_and_none_is_run_twice(script, path):
     vault = open_vault(path)
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         for n in range(60):
             jobs.enqueue(tx, "t", "work", due=0, cause=0, payload={"n": n})
     workers = [script(WORKER, path) for _ in range(3)]
@@ -306,7 +307,7 @@ def test_processes_share_the_jobs_and_none_is_run_twice(script, path):
 
 def test_the_job_of_a_killed_process_is_taken_over_after_its_lease(script, path):
     vault = open_vault(path)
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         jobs.enqueue(tx, "t", "stuck", due=0, cause=0)
     worker = script(WORKER, path)
     assert worker.line() == "ready"
@@ -335,7 +336,7 @@ def test_parent_and_child_both_run_jobs_after_a_fork(path):
     run = Runner(vault, "t", handlers, mode="thread")
 
     def ask(kind):
-        with vault.store.write() as tx:
+        with vault.store.write(SYSTEM) as tx:
             jobs.enqueue(tx, "t", kind, due=0, cause=1)
         run.nudge()
 

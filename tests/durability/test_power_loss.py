@@ -19,6 +19,7 @@ import pytest
 
 from mnemos import Memory
 from mnemos.kernel import canonical, segments
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds
 
@@ -292,7 +293,7 @@ def record(root, monkeypatch, *, synchronous="FULL", calls=30, seed=1):
         root / "memory.db", connect=lambda path, **_: Connection(path, system.name, synchronous)
     )
     # a small log, so that checkpoints write into the file again and again
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         tx._execute("PRAGMA wal_autocheckpoint=40")
     memory = Memory(
         embedder=HashEmbedder(16), ids=SeededIds(seed), entropy=SeededEntropy(seed), store=store

@@ -12,6 +12,7 @@ import pytest
 from mnemos import Memory
 from mnemos.errors import StoreError
 from mnemos.kernel import canonical, schema
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.stores.sqlite import SQLiteStore
 from mnemos.testing import HashEmbedder
 
@@ -269,13 +270,13 @@ def test_a_fork_waits_for_the_writer_of_another_thread(path):
     inside, errors = threading.Event(), []
 
     def write():
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.put(schema.META, schema.Meta("thread", "1"))
             inside.set()
             time.sleep(0.2)
 
     def child_writes():
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.put(schema.META, schema.Meta("child", "1"))
 
     thread = threading.Thread(target=write)
@@ -285,7 +286,7 @@ def test_a_fork_waits_for_the_writer_of_another_thread(path):
     thread.join()
     assert child.step() == "."
     child.end()
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert {row.name for row in tx.scan(schema.META, ())} == {"thread", "child"}
     store.close()
     assert errors == []
@@ -297,19 +298,19 @@ def test_a_child_forked_inside_a_transaction_is_refused(path):
 
     def refused():
         said = []
-        for attempt in (lambda: store.read().__enter__(), lambda: SQLiteStore(path)):
+        for attempt in (lambda: store.read(SYSTEM).__enter__(), lambda: SQLiteStore(path)):
             try:
                 attempt()
             except StoreError as error:
                 said.append("forked" in str(error))
         return json.dumps(said).encode()
 
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.put(schema.META, schema.Meta("parent", "1"))
         child = Fork(refused)
         assert child.step() == "[true, true]"
         child.end()
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert tx.get(schema.META, ("parent",)).value == "1"
     store.close()
 
@@ -348,7 +349,7 @@ import sys
 from mnemos.kernel import canonical, schema
 from mnemos.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
-with store.read() as tx:
+with store.read(SYSTEM) as tx:
     before = len(list(tx.scan(schema.EVENTS, ())))
     print("reading", flush=True)
     sys.stdin.readline()
@@ -359,7 +360,7 @@ print("done", flush=True)
 
 
 def pending(memory):
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         return tx.get(schema.META, ("scrub",)) is not None
 
 

@@ -7,6 +7,7 @@ from operations import OPERATIONS, build, fingerprint, open_memory
 
 from mnemos.errors import MnemosError
 from mnemos.kernel import schema, segments
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.upkeep import compaction
 
 
@@ -18,7 +19,7 @@ def _segments_as_they_were():
 
 
 def heads(memory):
-    with memory._vault.store.read() as tx:
+    with memory._vault.store.read(SYSTEM) as tx:
         return list(tx.scan(schema.HEADS, ()))
 
 

@@ -35,6 +35,7 @@ from hypothesis.stateful import (
 from mnemos import Memory
 from mnemos.errors import MnemosError, NotFound
 from mnemos.kernel import pages, schema, segments
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.upkeep import compaction
 from mnemos.stores.sqlite import SQLiteStore
@@ -114,7 +115,7 @@ class InMemory(drawn.Calls, RuleBasedStateMachine):
     # --------------------------------------------------------------------- making
 
     def head(self) -> int:
-        with self.memory._vault.store.read() as tx:
+        with self.memory._vault.store.read(SYSTEM) as tx:
             row = tx.get(schema.HEADS, ("default",))
         return row.seq if row else 0
 
@@ -206,7 +207,7 @@ class InMemory(drawn.Calls, RuleBasedStateMachine):
         self.clock.advance(hours=random.randint(1, 60))
 
     def compact(self, random: Random) -> None:
-        with self.memory._vault.store.write() as tx:
+        with self.memory._vault.store.write(SYSTEM) as tx:
             for page in list(tx.scan(schema.PAGES, ())):
                 moved = 1
                 while moved:

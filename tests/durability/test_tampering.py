@@ -31,6 +31,7 @@ from mnemos.kernel.changes import (
     Transition,
     Update,
 )
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.journal import GENESIS
 from mnemos.kernel.proof.checkpoints import take
 from mnemos.kernel.proof.log import VERBS
@@ -58,7 +59,7 @@ class Life:
         self.checkpoints = [self.checkpoint()]
 
     def checkpoint(self):
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             return take(tx, "t", now=self.clock.now())
 
     def do(self, *changes: Any, branch: int = MAIN, subject: str = f"user:{SECRET}", actor="owner"):

@@ -17,13 +17,16 @@ from mnemos.kernel.changes import (
     Forget,
     Fork,
     MergeBranch,
+    NoteRead,
     Revert,
     Rollback,
     SetPolicy,
+    SetRule,
     Snapshot,
     Transition,
     Update,
 )
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.governance.views import ALL_STATES, open_view
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.pages import PageCache, Wanted
@@ -146,11 +149,22 @@ class World:
         made = SetPolicy(id=self.ids.fresh(), kind=kind, policy=policy, everywhere=everywhere)
         return self.commit(made, **where)
 
+    def rule(
+        self, sort: str, name: str, value: Any, *, everywhere: bool = False, **where: Any
+    ) -> Any:
+        made = SetRule(
+            id=self.ids.fresh(), sort=sort, name=name, value=value, everywhere=everywhere
+        )
+        return self.commit(made, **where)
+
+    def noted(self, **value: Any) -> Any:
+        return self.commit(NoteRead(id=self.ids.fresh(), value=value))
+
     def compact(self, subject: str = "ana", branch: int = schema.MAIN, **how: Any) -> int:
         """Compact a page until nothing is left to do, or once with ``most``; return what moved."""
         moved = 0
         while True:
-            with self.store.write() as tx:
+            with self.store.write(SYSTEM) as tx:
                 page = tx.get(schema.PAGES, self.key(subject, branch, tx))
                 if page is None:
                     return moved
@@ -173,22 +187,22 @@ class World:
             return [cube.text for cube in reader.list()]
 
     def rows(self, table: Any, *prefix: Any) -> list[Any]:
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             return list(tx.scan(table, prefix))
 
     def everything(self) -> dict[str, list[Any]]:
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             return {table.name: list(tx.scan(table, ())) for table in schema.TABLES}
 
     def head(self, tenant: str = "t") -> Any:
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             return tx.get(schema.HEADS, (tenant,))
 
     def key(
         self, subject: str = "ana", branch: int = schema.MAIN, tx: Any = None
     ) -> tuple[str, int, int]:
         if tx is None:
-            with self.store.read() as tx:
+            with self.store.read(SYSTEM) as tx:
                 return self.key(subject, branch, tx)
         (found,) = tx.scan(schema.SUBJECTS, ("t", subject), index="name")
         return ("t", found.subject, branch)
@@ -206,7 +220,7 @@ class World:
         moment: int = NOW,
     ) -> Any:
         cache = cache if cache is not None else PageCache()
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             number = self.key(subject, branch, tx)[1]
             return cache.load(tx, self.wanted(tx, number, branch, moment))
 

@@ -21,6 +21,7 @@ from mnemos.kernel.changes import (
 )
 from mnemos.kernel.copies import backup
 from mnemos.kernel.copies.backup import Suppression, copy, roll_back, suppress, suppressions
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged
 from mnemos.stores.memory import MemoryStore
@@ -223,7 +224,7 @@ def test_a_copy_that_is_always_overtaken_gives_up(twice_open, monkeypatch):
     target = MemoryStore()
     with pytest.raises(StoreBusy, match="2 attempts"):
         copy(Busy(world.store, [lambda: forget_blob(other, 0)] * 2), target)
-    with target.read() as tx:
+    with target.read(SYSTEM) as tx:
         assert [row for table in schema.TABLES for row in tx.scan(table, ())] == []
 
 
@@ -283,7 +284,7 @@ def test_what_was_forgotten_since_does_not_come_back(world, make_world, make_sto
     copy(world.store, late_copy)
     after = world.add("a canary written after the backup")
     world.forget(first, large, after)
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         (given,) = suppressions(tx)
     assert {first, second, large, after} == set(given.ids)
 
@@ -311,7 +312,7 @@ def test_a_hold_that_was_lifted_later_does_not_keep_what_was_forgotten(
     copy(world.store, copied)
     world.commit(Amend(id=held, fields={"hold": False}))
     world.forget(held)
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         (given,) = suppressions(tx)
     twin = reopened(make_world, copied)
     assert suppress(twin.vault, given, entropy=ENTROPY) == (1, 0)
@@ -325,7 +326,7 @@ def test_names_of_dropped_snapshots_do_not_come_back(world, make_world, make_sto
     copied = make_store("memory")
     copy(world.store, copied)
     world.commit(DropSnapshot(name="canary day"))
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         (given,) = suppressions(tx)
     twin = reopened(make_world, copied)
     assert suppress(twin.vault, given, entropy=ENTROPY) == (1, 0)
@@ -340,7 +341,7 @@ def test_a_derivation_forgotten_by_itself_stays_underived(world, make_world, mak
     copy(world.store, copied)
     derived = world.add("Ana: Porto", derived_from=(source,))
     world.forget(derived)
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         (given,) = suppressions(tx)
     twin = reopened(make_world, copied)
     suppress(twin.vault, given, entropy=ENTROPY)

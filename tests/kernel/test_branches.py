@@ -7,6 +7,7 @@ from mnemos.errors import Conflict, InvalidInput, NotFound
 from mnemos.kernel import schema
 from mnemos.kernel.branches import DEPTH
 from mnemos.kernel.changes import Add, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import ALIVE, MAIN
@@ -403,6 +404,6 @@ def test_verify_finds_a_page_row_that_was_lost_though_nothing_lies_on_it(forked)
     forked.rollback(1, branch=forked.branch)
     key = forked.key(branch=forked.branch)
     assert forked.page(branch=forked.branch).tail == 0
-    with forked.store.write() as tx:
+    with forked.store.write(SYSTEM) as tx:
         tx.delete(schema.PAGES, key)
     assert any("page" in problem for problem in verify(forked.vault).problems)

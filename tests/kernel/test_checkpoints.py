@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mnemos import Memory
 from mnemos.errors import InvalidInput, MissingExtra, NotFound
 from mnemos.kernel import schema
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.checkpoints import (
     check,
     decode,
@@ -29,12 +30,12 @@ from mnemos.testing import SeededEntropy
 
 
 def taken(world, tenant="t"):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return take(tx, tenant, now=world.clock.now())
 
 
 def problems(world, checkpoint, key=None):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return check(tx, checkpoint, key)
 
 
@@ -145,10 +146,10 @@ def test_each_way_of_not_fitting_is_told(world):
     assert "ends at event 4: events 5–9 were cut off" in problems(world, replace(made, seq=9))[0]
     assert "no journal of this tenant" in problems(world, replace(made, tenant="x"))[0]
     head = world.head()
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.HEADS, head._replace(seq=2))
     assert "set back" in problems(world, made)[0]
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.delete(schema.EVENTS, ("t", 3))
     assert problems(world, replace(made, seq=3)) == ["event 3 is missing"]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mnemos.errors import MergeConflict
 from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import ALIVE, MAIN
@@ -473,10 +474,10 @@ def test_verify_finds_what_an_erasure_left_in_history(aged):
         (now,) = aged.rows(schema.HISTORY, *part[:5])
         if now == part:
             continue
-        with aged.store.write() as tx:
+        with aged.store.write(SYSTEM) as tx:
             tx.put(schema.HISTORY, part)
         assert verify(aged.vault).problems, part.encoding
-        with aged.store.write() as tx:
+        with aged.store.write(SYSTEM) as tx:
             tx.put(schema.HISTORY, now)
     assert verify(aged.vault).problems == []
 
@@ -484,7 +485,7 @@ def test_verify_finds_what_an_erasure_left_in_history(aged):
 def test_verify_finds_an_ended_row_that_searches_would_take_for_current(aged):
     aged.update(aged.given[8], "turn 8 of boats")
     page = aged.page()
-    with aged.store.write() as tx:
+    with aged.store.write(SYSTEM) as tx:
         tx.put(schema.PAGES, page._replace(cleared=page.changed))
     assert any("history" in problem for problem in verify(aged.vault).problems)
 
@@ -520,7 +521,7 @@ def test_vectors_that_come_late_reach_rows_in_history(make_world):
 def test_words_are_made_anew_in_history_too(aged):
     aged.compact()
     before, at = aged.everything(), moments(aged)
-    with aged.store.write() as tx:
+    with aged.store.write(SYSTEM) as tx:
         tx.put(schema.META, schema.Meta("lexicon", "another"))
         for part in list(tx.scan(schema.HISTORY, ())):
             if part.encoding == "terms":

@@ -5,6 +5,7 @@ import pytest
 from mnemos.errors import Conflict, NotFound, Protected
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Forget, Fork, Snapshot, Transition
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.schema import MAIN
 from mnemos.types import CURRENT_STATES, Kind, Link, State
@@ -98,7 +99,7 @@ def test_use_and_bytes_of_every_version_leave(world):
     world.update(id, "a secret of main", external_id="m3")
     cube = world.rows(schema.IDS, "t", id)[0].cube
     subject = world.key()[1]
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.USAGE, schema.Usage("t", subject, cube, 3, 1, 2, 1000))
     world.forget(id, branch=branch)
     for needle in (b"secret", b"m1", b"m2", b"m3"):

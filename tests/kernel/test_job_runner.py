@@ -9,6 +9,7 @@ from job_calls import DAY, ask, change, claim, listed, runner
 from mnemos.errors import InvalidInput, ModelError, StoreFull, VersionConflict
 from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add, Changes, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.upkeep import budgets, compaction, jobs, upkeep_jobs
 from mnemos.kernel.upkeep.runner import JobReport, Runner
@@ -95,7 +96,7 @@ def consolidate(world, meddle=None):
 
     def handler(work):
         ids = work.payload["ids"]
-        with work.vault.store.read() as tx:
+        with work.vault.store.read(SYSTEM) as tx:
             cubes = [tx.get(schema.IDS, ("t", id)).cube for id in ids]
             bases = {
                 id: max(row.born for row in tx.scan(schema.VERSIONS, ("t", cube)))
@@ -299,14 +300,14 @@ def test_trouble_of_the_store_does_not_reach_the_writer(tmp_path):
         ids=SeededIds(),
         entropy=SeededEntropy(),
     )
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         jobs.enqueue(tx, "t", "work", due=0, cause=0)
     run = Runner(vault, "t", {"work": lambda work: None}, mode="inline")
     faults.left = 1
     run.nudge()
     assert isinstance(run.trouble, StoreFull)
     run.nudge()
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         assert jobs.list_jobs(tx, "t") == []
     vault.close()
 

@@ -19,6 +19,7 @@ from mnemos.errors import (
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Transition
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.upkeep import budgets, jobs
 from mnemos.kernel.upkeep.runner import JobReport
 from mnemos.types import State
@@ -61,7 +62,7 @@ def test_numbers_are_never_given_twice(world):
 
 
 def test_tenants_do_not_see_each_others_jobs(world):
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         jobs.enqueue(tx, "other", "work", due=0, cause=0)
         jobs.pause(tx, "other")
     assert claim(world) is None
@@ -95,7 +96,7 @@ def test_kinds_nobody_knows_here_are_left(world):
     ],
 )
 def test_no_text_gets_into_a_job(world, payload):
-    with pytest.raises(InvalidInput), world.store.write() as tx:
+    with pytest.raises(InvalidInput), world.store.write(SYSTEM) as tx:
         jobs.enqueue(tx, "t", "work", due=0, cause=0, payload=payload)
     assert listed(world) == []
 
@@ -332,7 +333,7 @@ def test_a_pause_outlasts_the_process(make_world, make_store, tmp_path):
 
 
 def spend(world, subject=1, **what):
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         budgets.spend(tx, "t", subject, world.clock.now(), **what)
 
 
@@ -348,7 +349,7 @@ def test_a_scope_and_the_tenant_are_both_charged(world):
     with pytest.raises(BudgetSpent, match="milliseconds"):
         spend(world, 2, seconds=1.001)
     spend(world, 2, tokens=10**9, seconds=1)
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         mine = budgets.look(tx, "t", 1, world.clock.now())
         everyone = budgets.look(tx, "t", 0, world.clock.now())
     assert (mine.calls, mine.spent_calls, mine.tokens, mine.spent_seconds) == (2, 2, None, 0.5)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import event_hash, microseconds, moment
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.journal import (
     GENESIS,
     Journal,
@@ -32,7 +33,7 @@ def write(store, transactions, *, tenant="t", actor="owner"):
     clock, entropy = SimClock(), SeededEntropy(1)
     for move, events in transactions:
         clock.advance(timedelta(microseconds=move))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             journal = Journal(tx, tenant, actor=actor, now=clock.now(), entropy=entropy)
             for number in range(events):
                 seq = journal.seq + 1
@@ -44,18 +45,18 @@ def write(store, transactions, *, tenant="t", actor="owner"):
 
 
 def events_of(store, tenant="t"):
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         return list(tx.scan(schema.EVENTS, (tenant,)))
 
 
 def sound(store, tenant="t"):
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         return [good for _, good in walk(tx, tenant)]
 
 
 def whole(store, tenant="t"):
     """Whether walk finds every event sound and the head names the last one."""
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         walked = list(walk(tx, tenant))
         head = tx.get(schema.HEADS, (tenant,))
     last = walked[-1][0] if walked else None
@@ -77,7 +78,7 @@ def test_seq_has_no_gaps_and_time_never_runs_back(transactions):
     assert times == sorted(times)
     assert len({event.hash for event in events}) == len(events)
     assert whole(store)
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         head = tx.get(schema.HEADS, ("t",))
     assert (head.seq, head.at, head.hash) == (events[-1].seq, events[-1].at, events[-1].hash)
 
@@ -112,7 +113,7 @@ def test_seq_at_is_the_last_event_at_or_before_a_moment(transactions, shift):
     write(store, transactions)
     events = events_of(store)
     wanted = events[0].at + shift
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert seq_at(tx, "t", moment(wanted)) == bisect_right(
             [event.at for event in events], wanted
         )
@@ -134,7 +135,7 @@ def test_an_event_changed_anywhere_is_found(transactions, column, data):
         str: lambda: old + "x",
         bytes: lambda: bytes([old[0] ^ 1]) + old[1:],
     }[type(old)]()
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.delete(schema.EVENTS, ("t", event.seq))
         tx.put(schema.EVENTS, event._replace(**{column: new}))
     assert not all(sound(store))
@@ -152,7 +153,7 @@ def test_an_edit_that_repairs_its_own_hash_is_found_at_the_next_event_or_the_hea
     previous = events[place - 1].hash if place else GENESIS
     forged = events[place]._replace(verb="forget")
     forged = forged._replace(hash=event_hash(previous, forged))
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.put(schema.EVENTS, forged)
     assert sound(store) == [seq != forged.seq + 1 for seq in range(1, len(events) + 1)]
     assert not whole(store)
@@ -164,7 +165,7 @@ def test_a_deleted_event_is_found(transactions, data):
     write(store, transactions)
     events = events_of(store)
     gone = data.draw(st.sampled_from(events))
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.delete(schema.EVENTS, ("t", gone.seq))
     assert not whole(store)
     assert all(sound(store)) == (gone == events[-1])
@@ -176,7 +177,7 @@ def test_two_events_changing_places_are_found(transactions, data):
     write(store, transactions)
     events = events_of(store)
     one, other = data.draw(st.lists(st.sampled_from(events), min_size=2, max_size=2, unique=True))
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.put(schema.EVENTS, other._replace(seq=one.seq))
         tx.put(schema.EVENTS, one._replace(seq=other.seq))
     assert not all(sound(store))
@@ -188,7 +189,7 @@ def test_an_inserted_event_is_found(transactions, data):
     write(store, transactions)
     events = events_of(store)
     place = data.draw(st.integers(0, len(events) - 1))
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         for event in reversed(events[place:]):
             tx.delete(schema.EVENTS, ("t", event.seq))
             tx.put(schema.EVENTS, event._replace(seq=event.seq + 1))
@@ -201,7 +202,7 @@ def test_a_chain_written_on_past_its_head_is_found():
     write(store, [(1, 3)])
     last = events_of(store)[-1]
     more = last._replace(seq=4, hash=b"")
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.put(schema.EVENTS, more._replace(hash=event_hash(last.hash, more)))
     assert all(sound(store))
     assert not whole(store)
@@ -211,10 +212,10 @@ def test_tenants_have_chains_of_their_own():
     store = MemoryStore()
     write(store, [(1, 3)], tenant="a")
     write(store, [(1, 2)], tenant="b")
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert tenants(tx) == ["a", "b"]
     assert [event.seq for event in events_of(store, "b")] == [1, 2]
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         tx.delete(schema.EVENTS, ("a", 2))
     assert not whole(store, "a")
     assert whole(store, "b")
@@ -230,16 +231,16 @@ def test_actors_are_numbered_by_name_and_tenant():
 
 def test_a_transaction_without_events_leaves_no_head():
     store = MemoryStore()
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         journal = Journal(tx, "t", actor="owner", now=SimClock().now(), entropy=SeededEntropy(1))
         assert journal.finish() == 0
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert tenants(tx) == []
 
 
 def test_subject_numbers_are_never_used_again():
     store = MemoryStore()
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         assert [ensure_subject(tx, "t", name) for name in ("ana", "bo", "ana")] == [1, 2, 1]
         tx.delete(schema.SUBJECTS, ("t", 2))
         assert find_subject(tx, "t", "bo") is None
@@ -250,7 +251,7 @@ def test_subject_numbers_are_never_used_again():
 def test_every_salt_is_its_own():
     store = MemoryStore()
     write(store, [(1, 3)] * 5)
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         salts = [row.salt for row in tx.scan(schema.CONTENTS, ("t",))]
     assert len(set(salts)) == 15
     assert {len(salt) for salt in salts} == {32}
@@ -261,6 +262,6 @@ def test_a_moment_before_everything_has_seq_zero(shift):
     store = MemoryStore()
     write(store, [(0, 2)])
     at = events_of(store)[0].at
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         assert seq_at(tx, "t", moment(at - 1 + shift)) == 2 * shift
     assert microseconds(moment(at)) == at

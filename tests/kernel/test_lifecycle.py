@@ -10,20 +10,35 @@ from mnemos.types import State
 
 S = State
 
-STEPS = {
-    (S.GENERATED, S.ACTIVATED),
-    (S.ACTIVATED, S.MERGED),
-    (S.ACTIVATED, S.SUPERSEDED),
-    (S.ACTIVATED, S.ARCHIVED),
-    (S.ACTIVATED, S.EXPIRED),
-    (S.MERGED, S.ARCHIVED),
-    (S.MERGED, S.ACTIVATED),
-    (S.SUPERSEDED, S.ARCHIVED),
-    (S.SUPERSEDED, S.ACTIVATED),
-    (S.ARCHIVED, S.ACTIVATED),
-    (S.ARCHIVED, S.EXPIRED),
-} | {(before, S.FORGOTTEN) for before in S if before is not S.FORGOTTEN}
-"""DESIGN section 7, written out once more."""
+STEPS = (
+    {
+        (S.GENERATED, S.ACTIVATED),
+        (S.ACTIVATED, S.MERGED),
+        (S.ACTIVATED, S.SUPERSEDED),
+        (S.ACTIVATED, S.ARCHIVED),
+        (S.ACTIVATED, S.EXPIRED),
+        (S.MERGED, S.ARCHIVED),
+        (S.MERGED, S.ACTIVATED),
+        (S.SUPERSEDED, S.ARCHIVED),
+        (S.SUPERSEDED, S.ACTIVATED),
+        (S.ARCHIVED, S.ACTIVATED),
+        (S.ARCHIVED, S.EXPIRED),
+        (S.QUARANTINED, S.ACTIVATED),
+        (S.QUARANTINED, S.MERGED),
+        (S.QUARANTINED, S.SUPERSEDED),
+        (S.QUARANTINED, S.ARCHIVED),
+        (S.QUARANTINED, S.EXPIRED),
+    }
+    | {
+        (before, S.QUARANTINED)
+        for before in (S.GENERATED, S.ACTIVATED, S.MERGED, S.SUPERSEDED, S.ARCHIVED)
+    }
+    | {(before, S.FORGOTTEN) for before in S if before is not S.FORGOTTEN}
+)
+"""DESIGN section 7, written out once more, and the steps into quarantine and out of it."""
+
+BY_APPROVAL = {(S.QUARANTINED, S.ACTIVATED)}
+"""Legal, but not by a plain move."""
 
 ROUTES = {
     S.GENERATED: (),
@@ -32,6 +47,7 @@ ROUTES = {
     S.SUPERSEDED: (S.ACTIVATED, S.SUPERSEDED),
     S.ARCHIVED: (S.ACTIVATED, S.ARCHIVED),
     S.EXPIRED: (S.ACTIVATED, S.EXPIRED),
+    S.QUARANTINED: (S.ACTIVATED, S.QUARANTINED),
 }
 """How a new memory gets into each state it can be in."""
 
@@ -48,9 +64,9 @@ def test_a_step_is_legal_or_raises(before, after):
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_memory_starts_generated_or_activated(state, make_world):
+def test_a_memory_starts_generated_activated_or_in_quarantine(state, make_world):
     world = make_world()
-    if state in {S.GENERATED, S.ACTIVATED}:
+    if state in {S.GENERATED, S.ACTIVATED, S.QUARANTINED}:
         check_first(state)
         world.add("a new memory", state=state)
         with world.reader() as reader:
@@ -61,7 +77,7 @@ def test_a_memory_starts_generated_or_activated(state, make_world):
         with pytest.raises(IllegalTransition, match="cannot start"):
             world.add("a new memory", state=state)
         assert world.head() is None
-    assert {S.GENERATED, S.ACTIVATED} == FIRST
+    assert {S.GENERATED, S.ACTIVATED, S.QUARANTINED} == FIRST
 
 
 @pytest.mark.parametrize(
@@ -74,7 +90,7 @@ def test_a_vault_takes_legal_steps_only(before, after, make_world):
     for state in ROUTES[before]:
         world.move(id, state)
     head, everything = world.head(), world.everything()
-    if (before, after) not in STEPS:
+    if (before, after) not in STEPS - BY_APPROVAL:
         with pytest.raises(IllegalTransition):
             world.move(id, after)
         assert world.everything() == everything

@@ -9,18 +9,19 @@ from mnemos import Memory
 from mnemos.errors import NotFound, ScopeRequired, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.branches import ancestry
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.lineage import lineage
 from mnemos.kernel.proof.prov import PREFIXES, prov
 from mnemos.types import Kind, Link, Origin, State
 
 
 def line(world, id, *, depth=8, **how):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return lineage(tx, world.view(**how), id, depth=depth)
 
 
 def document(world, id=None, *, text=False, **how):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return prov(tx, world.store.blobs, world.view(**how), id, text=text)
 
 
@@ -219,7 +220,7 @@ def test_a_damaged_branch_does_not_lead_in_a_circle(world):
     world.add("one")
     branch = world.fork("trial")
     (row,) = world.rows(schema.BRANCHES, "t")
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.BRANCHES, row._replace(parent=branch))
         with pytest.raises(StoreCorrupt, match="verify"):
             ancestry(tx, "t", row.subject, branch, 99)
@@ -346,7 +347,7 @@ def test_a_source_beyond_the_depth_is_declared(world):
     chain = [world.add("0")]
     for number in range(1, 4):
         chain.append(world.add(str(number), derived_from=(chain[-1],)))
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         found = prov(tx, world.store.blobs, world.view(), chain[-1], depth=1)
     check_structure(found)
     assert found["entity"][f"version:{chain[1]}.2"] == {}

@@ -9,12 +9,13 @@ from mnemos import Memory
 from mnemos.errors import InvalidInput
 from mnemos.kernel import schema
 from mnemos.kernel.branches import RECORDS
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.log import VERBS, entries
 from mnemos.types import Kind, State
 
 
 def log(world, **how):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return list(entries(tx, "t", **how))
 
 
@@ -42,15 +43,17 @@ def full(world):
     do("merge", lambda: world.merge(made["branch"]))  # 8 adopt, 9 merge
     do("rollback", lambda: world.rollback(3))  # 10 withdraw, 11 adopt, 12 rollback
     do("policy", lambda: world.policy(Kind.FACT, {"ttl": 1}))  # 13
-    do("gone", lambda: world.add("secret four"))  # 14
-    do("forget", lambda: world.forget(made["gone"]))  # 15
+    do("rule", lambda: world.rule("audit", "", {"mode": "audited"}))  # 14
+    do("read", lambda: world.noted(call="search", ids=[]))  # 15
+    do("gone", lambda: world.add("secret four"))  # 16
+    do("forget", lambda: world.forget(made["gone"]))  # 17
     world.made = made
     return world
 
 
 def test_every_event_is_an_entry(full):
     found = log(full)
-    assert [entry.seq for entry in found] == [*range(1, 16)]
+    assert [entry.seq for entry in found] == [*range(1, 18)]
     assert {entry.verb for entry in found} == VERBS
     events = full.rows(schema.EVENTS, "t")
     assert [(entry.id, entry.verb, entry.batch) for entry in found] == [
@@ -60,9 +63,9 @@ def test_every_event_is_an_entry(full):
     assert [(entry.seq, entry.branch) for entry in found if entry.branch != "main"] == [
         (7, "trial")
     ]
-    assert [entry.seq for entry in found if entry.content_erased] == [14]
+    assert [entry.seq for entry in found if entry.content_erased] == [16]
     assert {entry.actor for entry in found} == {"owner"}
-    assert [entry.seq for entry in log(full, newest_first=True)] == [*range(15, 0, -1)]
+    assert [entry.seq for entry in log(full, newest_first=True)] == [*range(17, 0, -1)]
 
 
 def test_an_entry_of_a_record_says_what_the_record_does(full):
@@ -73,6 +76,8 @@ def test_an_entry_of_a_record_says_what_the_record_does(full):
         "merge": {"branch": 6},
         "rollback": {"to": 3},
         "policy": {"kind": "fact", "policy": {"ttl": 1}},
+        "rule": {"sort": "audit", "name": "", "value": {"mode": "audited"}},
+        "read": {"call": "search", "ids": []},
     }
     assert all(not entry.detail for entry in log(full) if entry.verb not in RECORDS)
 
@@ -82,13 +87,13 @@ def test_no_entry_says_what_a_memory_says(full):
 
 
 def test_filters_narrow(full):
-    full.commit(schema_add(full, "by a robot"), actor="robot")  # 16
+    full.commit(schema_add(full, "by a robot"), actor="robot")  # 18
     assert seqs(full, subject="bo") == [2]
-    assert seqs(full, actor="robot") == [16]
+    assert seqs(full, actor="robot") == [18]
     assert seqs(full, verbs=["adopt", "withdraw"]) == [8, 10, 11]
     assert seqs(full, verbs=[]) == []
     assert seqs(full, branch=6) == [7]
-    assert seqs(full, subject="ana", verbs={"add"}, branch=0) == [1, 14, 16]
+    assert seqs(full, subject="ana", verbs={"add"}, branch=0) == [1, 16, 18]
     assert seqs(full, subject="nobody") == seqs(full, actor="nobody") == []
     with pytest.raises(InvalidInput, match="erase"):
         log(full, verbs=["erase"])
@@ -157,7 +162,7 @@ def test_one_memorys_events_are_not_searched_for_in_the_whole_journal(make_world
                 read.append(table.name)
                 yield row
 
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         counting = Counting(tx)
         assert len(list(entries(counting, "t", id=id))) == 2
         few = read.count("events")

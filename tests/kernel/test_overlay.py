@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mnemos.errors import StoreError
 from mnemos.kernel import schema
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.stores.memory import MemoryBlobs, MemoryStore
 from mnemos.testing.samples import sample_rows
@@ -70,7 +71,7 @@ def scan(tx, given):
 
 def base_store(make_store, engine, beneath):
     store = make_store(engine)
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         for operation in beneath:
             apply(tx, operation)
     return store
@@ -80,7 +81,7 @@ def base_store(make_store, engine, beneath):
 @given(st.sampled_from(["memory", "memory", "sqlite"]), operations, operations, scans)
 def test_staged_reads_as_if_made(make_store, engine, beneath, staged, asked):
     store = base_store(make_store, engine, beneath)
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         before = {table.name: list(tx.scan(table, ())) for table in TABLES}
         overlay = Overlay(tx)
         refused = [apply(overlay, operation) for operation in staged]
@@ -91,7 +92,7 @@ def test_staged_reads_as_if_made(make_store, engine, beneath, staged, asked):
             for row in SAMPLES[table.name]
         }
         assert {table.name: list(tx.scan(table, ())) for table in TABLES} == before
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         assert [apply(tx, operation) for operation in staged] == refused
         assert [scan(tx, given) for given in asked] == found
         for table in TABLES:
@@ -103,10 +104,10 @@ def test_staged_reads_as_if_made(make_store, engine, beneath, staged, asked):
 @given(operations, operations, operations)
 def test_an_overlay_can_lie_on_an_overlay(beneath, first, second):
     with closing(MemoryStore()) as store:
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             for operation in beneath:
                 apply(tx, operation)
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             one, other = Overlay(tx), Overlay(Overlay(tx))
             middle = other._base
             for operation in first:
@@ -142,9 +143,9 @@ def test_a_scan_stops_reading_at_its_limit():
 
 def test_an_insert_over_a_staged_deletion_is_a_new_row():
     with closing(MemoryStore()) as store:
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.insert(schema.META, [schema.Meta("a", "old")])
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             overlay = Overlay(tx)
             overlay.delete(schema.META, ("a",))
             overlay.insert(schema.META, [schema.Meta("a", "new")])
@@ -169,9 +170,9 @@ def test_a_large_overlay_merges_both_ways():
     random = Random(1)
     names = [f"{number:05}" for number in range(500)]
     with closing(MemoryStore()) as store:
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.insert(schema.META, (schema.Meta(name, "") for name in names[::2]))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             overlay = Overlay(tx)
             for name in random.sample(names[1::2], 250):
                 overlay.insert(schema.META, [schema.Meta(name, "")])

@@ -13,6 +13,8 @@ from mnemos.kernel import schema, segments
 from mnemos.kernel.branches import NOW
 from mnemos.kernel.canonical import decode_content
 from mnemos.kernel.changes import Add, Changes, Forget, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
+from mnemos.kernel.governance.views import open_view
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.lifecycle import LEGAL
@@ -22,7 +24,7 @@ from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.tokens import count_terms, speaker_hash, term_hash, terms
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.testing import HashEmbedder
-from mnemos.types import CURRENT_STATES, Kind, Scope, State, View
+from mnemos.types import CURRENT_STATES, Kind, Scope, State
 
 EMBEDDER = HashEmbedder(8)
 WORDS = ("boat", "lisbon", "peanut", "harbour", "kite")
@@ -142,14 +144,14 @@ class Life:
             self.forgotten.extend(self.secrets.pop(gone))
 
     def page(self):
-        with self.world.store.read() as tx:
+        with self.world.store.read(SYSTEM) as tx:
             subject = find_subject(tx, "t", "ana")
             return None if subject is None else tx.get(schema.PAGES, ("t", subject, 0))
 
     def seal(self, most):
         page = self.page()
         if page is not None:
-            with self.world.store.write() as tx:
+            with self.world.store.write(SYSTEM) as tx:
                 segments.seal(tx, page, most % 4 + 1)
 
     def fill(self, number):
@@ -161,7 +163,7 @@ class Life:
         lacking = [seq for seq in born if self.vectors[seq] is None][number % 3 :]
         space = self.world.space
         made = {seq: EMBEDDER.embed([f"late {seq}"])[0].tobytes() for seq in lacking}
-        with self.world.store.write() as tx:
+        with self.world.store.write(SYSTEM) as tx:
             segments.put_vectors(tx, page, space.space, space.dim, made)
         self.vectors.update(made)
         ids = {row.cube: row.id for row in self.world.rows(schema.IDS, "t")}
@@ -173,7 +175,7 @@ class Life:
 def snapshot(store, make_store):
     """Return a copy of a store, as a reader that began now would go on seeing it."""
     copy = make_store()
-    with store.read() as old, copy.write() as new:
+    with store.read(SYSTEM) as old, copy.write(SYSTEM) as new:
         for table in schema.TABLES:
             new.insert(table, old.scan(table, ()))
     return copy
@@ -181,11 +183,11 @@ def snapshot(store, make_store):
 
 def views(scope, now, head):
     for as_of in [None, *range(head + 1)]:
-        yield View(scope=scope, now=now, as_of=as_of, states=frozenset(State))
-        yield View(scope=scope, now=now, as_of=as_of)
-    yield View(scope=scope, now=now, kinds=frozenset({Kind.FACT}))
+        yield open_view(scope, now=now, as_of=as_of, states=frozenset(State))
+        yield open_view(scope, now=now, as_of=as_of)
+    yield open_view(scope, now=now, kinds=frozenset({Kind.FACT}))
     narrow = Scope(tenant=scope.tenant, subject=scope.subject, run_id="s1")
-    yield View(scope=narrow, now=now, states=CURRENT_STATES | {State.ARCHIVED})
+    yield open_view(narrow, now=now, states=CURRENT_STATES | {State.ARCHIVED})
 
 
 def shows(view, row, header):
@@ -304,7 +306,7 @@ def test_a_page_equals_its_recomputation_at_every_moment(make_world, taken):
     warm, held = PageCache(), []
     for operation in taken:
         life.do(operation)
-        with life.world.store.read() as tx:
+        with life.world.store.read(SYSTEM) as tx:
             check(life, tx, PageCache(), life.vectors)
             arrays = check(life, tx, warm, life.vectors)
         if arrays is not None:
@@ -327,7 +329,7 @@ def test_readers_of_different_moments_may_share_a_cache(make_world, make_store, 
     shared = PageCache()
     for number in order:
         store, vectors = snapshots[number % len(snapshots)]
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             check(life, tx, shared, vectors)
 
 
@@ -338,9 +340,9 @@ def test_a_page_on_disk_equals_its_recomputation(make_world, taken):
     warm = PageCache()
     for operation in taken:
         life.do(operation)
-        with life.world.store.read() as tx:
+        with life.world.store.read(SYSTEM) as tx:
             check(life, tx, warm, life.vectors)
-    with life.world.store.read() as tx:
+    with life.world.store.read(SYSTEM) as tx:
         check(life, tx, PageCache(), life.vectors)
     for secret in life.forgotten:
         assert life.world.found(secret) == []
@@ -383,7 +385,7 @@ def test_verify_finds_what_an_erasure_left_in_a_segment(make_world, encoding):
     parts = {part.encoding: part for part in world.rows(schema.SEGMENTS, *world.key())}
     world.forget(ids[0])
     assert verify(world.vault).problems == []
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.SEGMENTS, parts[encoding])
     assert verify(world.vault).problems
 
@@ -479,17 +481,17 @@ def test_readers_and_a_writer_in_threads_share_a_vault(make_world, engine):
 def test_sealing_keeps_vectors_of_every_space_with_their_rows(make_world):
     world = make_world(embedder=EMBEDDER)
     wide = HashEmbedder(24, name="wide")
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.insert(schema.SPACES, [schema.Space(9, wide.fingerprint, 24, "building")])
     ids = [world.add(f"turn {number}") for number in range(3)]
     page = world.rows(schema.PAGES, *world.key())[0]
     late = wide.embed(["late"])[0].astype("<f4").tobytes()
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         segments.put_vectors(tx, page, 9, 24, {2: late})
     moved = world.move(ids[1], State.ARCHIVED).seq
     page = world.rows(schema.PAGES, *world.key())[0]
     assert page.sealed == moved
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         assert [segments.vector_of(tx, page, 9, born) for born in (1, 2, 3, moved)] == [
             bytes(96),
             late,

@@ -10,6 +10,7 @@ import pytest
 from mnemos.kernel import schema, segments
 from mnemos.kernel.canonical import encode_content, event_hash, microseconds
 from mnemos.kernel.changes import Add
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.journal import GENESIS, seq_at, walk
 from mnemos.kernel.proof.verify import DERIVED, verify
 from mnemos.kernel.schema import ALIVE, TABLES
@@ -56,6 +57,8 @@ def live_longer(world):
     world.rollback(before)
     world.policy(Kind.TURN, {"days": 30})
     world.policy(None, {"days": 90}, everywhere=True)
+    world.rule("redaction", "", {"mode": "mask"})
+    world.noted(call="search", ids=[])
     return ids
 
 
@@ -66,7 +69,7 @@ def test_time_is_the_seq_and_a_wall_time_is_the_last_event_before_it(world):
     live_a_little(world)
     events = world.rows(schema.EVENTS, "t")
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         for event in events:
             from mnemos.kernel.canonical import moment
 
@@ -203,7 +206,7 @@ def test_after_erasing_the_chain_verifies_and_the_commitment_is_counted(world):
     assert report.problems == []
     assert report.erased == 2
     assert report.events == world.head().seq
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         assert all(sound for _, sound in walk(tx, "t"))
 
 
@@ -313,7 +316,7 @@ def test_verify_finds_a_derived_row_that_was_lost_or_changed(world, table, damag
     old = getattr(row, last)
     other = old + b"0123456789" if isinstance(old, bytes) else old * 2
     changed = row._replace(**{last: other})
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.delete(found, found.key_of(row))
         if damage == "changed":
             tx.put(found, changed)
@@ -325,7 +328,7 @@ def test_verify_finds_a_content_that_was_changed(world, column):
     live_a_little(world)
     row = world.rows(schema.CONTENTS, "t")[0]
     old = getattr(row, column)
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.CONTENTS, row._replace(**{column: old.replace(old[40:41] or old[:1], b"Z")}))
     assert any("committed" in problem for problem in verify(world.vault).problems)
 
@@ -347,11 +350,11 @@ def test_verify_finds_lost_content_cut_tails_and_edited_events(world):
         lambda tx: tx.put(schema.EVENTS, events[2]),
     ]
     for place, damage in enumerate(damages):
-        with world.store.write() as tx:
+        with world.store.write(SYSTEM) as tx:
             damage(tx)
         assert verify(world.vault).problems != [], place
         if place < len(undo):
-            with world.store.write() as tx:
+            with world.store.write(SYSTEM) as tx:
                 undo[place](tx)
             assert verify(world.vault).problems == [], place
 
@@ -367,25 +370,27 @@ def test_verify_reports_whatever_is_damaged_and_never_fails(make_world, small_se
     world = make_world(embedder=EMBEDDER)
     live_longer(world)
     assert world.compact()
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.BLOBS, schema.Blob("t", "0" * 64, 1))
         tx.put(schema.USAGE, schema.Usage("t", 1, 1, 3, 10, 20, 1000))
+        tx.put(schema.INTAKE, schema.Intake("t", 1, 77, 490_000, 2, 400))
+        tx.put(schema.READS, schema.ReadCount("t", 1, 20_000, "owner", "search", 3, 9))
         tx.put(schema.JOBS, schema.Job("t", 1, "ready", 5, "sweep", 1, b"{}", 0, 0, 0, 9, ""))
         tx.put(schema.BUDGETS, schema.Budget("t", 1, 10, 1000, -1))
         tx.put(schema.SPENT, schema.Spent("t", 1, 20_000, 1, 50, 7))
     assert world.rows(table)
     for row in world.rows(table):
-        with world.store.read() as tx:
+        with world.store.read(SYSTEM) as tx:
             whole = list(tx.scan(table, ()))
         for damaged in (None, *damages(row)):
-            with world.store.write() as tx:
+            with world.store.write(SYSTEM) as tx:
                 tx.delete(table, table.key_of(row))
                 if damaged is not None:
                     tx.put(table, damaged)
             found = verify(world.vault).problems
             if table.name in CHECKED and not unseen(row, damaged):
                 assert found, (row, damaged)
-            with world.store.write() as tx:
+            with world.store.write(SYSTEM) as tx:
                 if damaged is not None:
                     tx.delete(table, table.key_of(damaged))
                 for each in whole:

@@ -10,8 +10,9 @@ from mnemos.errors import (
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import BLOB_THRESHOLD
 from mnemos.kernel.changes import Add, Forget, Transition, Update
+from mnemos.kernel.governance.views import open_view
 from mnemos.kernel.proof.verify import verify
-from mnemos.types import CURRENT_STATES, State, Text
+from mnemos.types import CURRENT_STATES, Scope, State, Text
 
 LARGE = Text(text="large " * (BLOB_THRESHOLD // 6 + 1))
 
@@ -122,11 +123,9 @@ def test_an_expired_memory_is_invisible_at_once(world):
 
 @pytest.mark.parametrize("name", ["run_id", "agent_id"])
 def test_a_page_and_a_list_narrow_a_view_alike(world, name):
-    from dataclasses import replace
-
     world.add("of the one", **{name: "S1"})
     world.add("of the other", **{name: "s1"})
-    view = world.view()
-    view = replace(view, scope=replace(view.scope, **{name: "s1"}))
+    scope = Scope(tenant="t", subject="ana", **{name: "s1"})
+    view = open_view(scope, now=world.clock.now())
     with world.vault.reader(view) as reader:
         assert len(list(reader.list())) == int(reader.page()[1].sum()) == 1

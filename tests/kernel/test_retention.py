@@ -10,6 +10,7 @@ import pytest
 from mnemos.errors import InvalidInput, NotFound
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Add, Amend, Changes, Fork, Rollback, SetPolicy, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.upkeep import sweeping
 from mnemos.kernel.upkeep.retention import DAY, GRACE, Policy, effective
@@ -47,7 +48,7 @@ def state(world, id, *, branch=0):
 
 
 def number(world, id):
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         return tx.get(schema.IDS, ("t", id))
 
 
@@ -73,7 +74,7 @@ def test_the_nearest_policy_counts_field_by_field(world):
     subject = number(world, world.add("more")).subject
 
     def policy(kind=Kind.TURN, of=subject):
-        with world.store.read() as tx:
+        with world.store.read(SYSTEM) as tx:
             return effective(tx, "t", of, kind)
 
     assert policy() == Policy(grace=GRACE)
@@ -520,7 +521,7 @@ def test_counts_are_written_with_the_next_commit_and_erased_with_the_memory(worl
     cube, head = number(world, id), world.head()
 
     def usage(**how):
-        with world.store.read() as tx:
+        with world.store.read(SYSTEM) as tx:
             return read_usage(tx, "t", cube.subject, [cube.cube], **how)[cube.cube]
 
     assert usage().reads == 0
@@ -559,11 +560,11 @@ def test_suppression_lasts_until_the_next_read(world):
     found = number(world, id)
 
     def factor():
-        with world.store.read() as tx:
+        with world.store.read(SYSTEM) as tx:
             return read_usage(tx, "t", found.subject, [found.cube])[found.cube]
 
     for _ in range(2):
-        with world.store.write() as tx:
+        with world.store.write(SYSTEM) as tx:
             weigh(tx, "t", found.subject, found.cube, 0.5)
     assert (factor().factor, factor().reads, factor().last) == (0.25, 0, None)
     read_of(world, id)

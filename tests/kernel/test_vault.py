@@ -17,6 +17,7 @@ from mnemos.kernel import schema
 from mnemos.kernel.blobs import orphans
 from mnemos.kernel.canonical import BLOB_THRESHOLD
 from mnemos.kernel.changes import Add, Changes, Forget, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.testing import HashEmbedder, RaiseAt, SeededEntropy, disk_full
@@ -197,9 +198,11 @@ def test_another_tenant_sees_nothing(world):
     with world.vault.reader(elsewhere) as reader:
         assert reader.page() is None
         assert list(reader.list()) == []
-        for look in (reader.get, reader.history, reader.owner):
+        for look in (reader.get, reader.history):
             with pytest.raises(NotFound):
                 look(id)
+    with pytest.raises(NotFound):
+        world.vault.owner_of("other", id, "owner")
 
 
 def test_a_frozen_memory_cannot_be_changed_but_forgotten(world):
@@ -453,7 +456,7 @@ def test_a_blob_without_a_row_is_swept_at_the_next_opening(world):
     world.add(LARGE)
     kept = world.store.blobs.names()
     world.store.blobs.put("0" * 64, b"left by a process that died")
-    with world.store.read() as tx:
+    with world.store.read(SYSTEM) as tx:
         assert orphans(tx, world.store.blobs) == ["0" * 64]
     assert any("0" * 64 in problem for problem in verify(world.vault).problems)
     Vault(world.store, clock=world.clock, ids=world.ids, entropy=SeededEntropy(1))
@@ -538,7 +541,7 @@ def test_words_of_another_tokeniser_are_refused_or_made_anew(make_world, small_s
     world.forget(ids[1])
     world.vault.scrub()
     before = world.everything()
-    with world.store.write() as tx:
+    with world.store.write(SYSTEM) as tx:
         tx.put(schema.META, schema.Meta("lexicon", "another"))
     ports = {"clock": world.clock, "ids": world.ids, "entropy": SeededEntropy(1)}
     with pytest.raises(FormatTooNew, match="--words"):

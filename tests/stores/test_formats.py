@@ -15,6 +15,7 @@ from mnemos import Memory
 from mnemos.errors import NotFound
 from mnemos.kernel import schema, segments
 from mnemos.kernel.changes import Add, Changes, Transition, Update
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.governance.views import open_view
 from mnemos.kernel.proof.verify import verify
 from mnemos.kernel.vault import Staged, Vault
@@ -37,7 +38,7 @@ def test_an_old_vault_opens(fixture, tmp_path):
     shutil.copy(fixture, path)
     with Memory(path, embedder=HashEmbedder(16), rebuild_words=True) as memory:
         assert memory.verify().problems == []
-        with memory._vault.store.read() as tx:
+        with memory._vault.store.read(SYSTEM) as tx:
             head = next(tx.scan(schema.HEADS, ()))
         assert (head.seq, head.hash.hex()) == (facts["seq"], facts["head"])
         assert len(memory.get_all(user_id="ana")) == facts.get("count", 149)
@@ -134,7 +135,7 @@ def everything(vault):
 
     Left out is what format 1 did not have, jobs, and how often a page was rewritten.
     """
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         found = {table.name: list(tx.scan(table, ())) for table in schema.TABLES}
         found["segments"] = [
             row
@@ -234,7 +235,7 @@ def test_a_lift_that_was_interrupted_is_finished_at_the_next_opening(lifted):
     before, path, clock = lifted
     SQLiteStore(path).close()
     with closing(sqlite3.connect(path)) as raw:
-        assert raw.execute("SELECT value FROM meta WHERE name='lift'").fetchone() == ("2",)
+        assert raw.execute("SELECT value FROM meta WHERE name='lift'").fetchone() == ("3",)
     vault = opened(path, clock)
     after = everything(vault)
     assert {name for name in before if after[name] != before[name]} == set()

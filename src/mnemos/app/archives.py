@@ -19,11 +19,18 @@ from mnemos.exchange.readable import write_markdown
 from mnemos.exchange.sealed_lines import packed
 from mnemos.exchange.suppression_lists import is_list, read_suppressions, write_suppressions
 from mnemos.kernel import blobs, schema
-from mnemos.kernel.copies.backup import Copied, Suppression, copy, roll_back, suppressions
+from mnemos.kernel.copies.backup import (
+    Copied,
+    Suppression,
+    copy,
+    heads_of,
+    lists_of,
+    positions_at,
+    roll_back,
+)
 from mnemos.kernel.copies.backup import suppress as forget_listed
 from mnemos.kernel.copies.disclosure import Disclosure
-from mnemos.kernel.journal import seq_at
-from mnemos.kernel.ports import Clock, Entropy, Ids, ReadTx
+from mnemos.kernel.ports import Clock, Entropy, Ids, Store
 from mnemos.kernel.vault import Vault
 from mnemos.memories.input_values import shown
 from mnemos.types import Scope
@@ -103,6 +110,7 @@ class Archives(Handle):
         from mnemos.stores.placing import vault_aside
 
         self._check_plain("backup")
+        self._check_owner("copy the vault")
         read_callable("progress", progress)
         with vault_aside(self._elsewhere(path)) as target:
             return copy(self._vault.store, target, progress=progress)
@@ -175,8 +183,7 @@ class Archives(Handle):
                 entropy=(salts := read_port("entropy", entropy, "bytes") or config.SystemEntropy()),
                 rebuild_words=True,
             )
-            with target.read() as tx:
-                positions = _positions(tx, copied.heads, at, zone)
+            positions = _positions(target, copied.heads, at, zone)
             # Rolled back first: what a forget brings back is then the state of that moment.
             changed = sum(roll_back(vault, tenant, to) for tenant, to in positions.items())
             found = [forget_listed(vault, item, entropy=salts) for item in lists]
@@ -211,7 +218,7 @@ class Archives(Handle):
         where = self._elsewhere(path)
         known = where.is_file() and is_list(where)
         with file_aside(where, replace=known) as file, packed(file, where) as through:
-            with self._vault.store.read() as tx:
+            with self._records() as tx:
                 return write_suppressions(through, tx, self._tenant, created=self._now())
 
     def export(
@@ -266,7 +273,7 @@ class Archives(Handle):
         from mnemos.stores.placing import file_aside
 
         store = self._vault.store
-        with store.read() as tx:
+        with self._everything(self._view(scope)) as tx:
             found = Disclosure(tx, store.blobs, scope.tenant, scope.subject)
             with file_aside(path) as file, packed(file, path) as through:
                 return WRITERS[format](through, found, exported_at=self._now(), progress=progress)
@@ -304,6 +311,7 @@ class Archives(Handle):
             If the archive is damaged, cut or out of order; the message names the line.
         """
         self._check_plain("import_archive")
+        self._check_owner("import an archive")
         read_callable("progress", progress)
         where = self._elsewhere(path)
         listed = {id for item in _read_lists(suppress) for id in item.ids}
@@ -374,8 +382,8 @@ def _read_list(path: Path) -> list[Suppression]:
     from mnemos.stores.placing import readable
 
     try:
-        with readable(path, path.with_name(f"{path.name}.read")) as store, store.read() as tx:
-            return suppressions(tx)
+        with readable(path, path.with_name(f"{path.name}.read")) as store:
+            return lists_of(store)
     except StoreCorrupt:
         return [read_suppressions(path)]
 
@@ -387,8 +395,8 @@ def _read_replaced(
     from mnemos.stores.placing import readable
 
     try:
-        with readable(path, path.with_name(f"{path.name}.read")) as store, store.read() as tx:
-            return suppressions(tx), list(tx.scan(schema.HEADS, ())), ()
+        with readable(path, path.with_name(f"{path.name}.read")) as store:
+            return lists_of(store), heads_of(store), ()
     except Conflict:
         raise
     except StoreError as error:
@@ -396,7 +404,7 @@ def _read_replaced(
         return [], [], (why,)
 
 
-def _positions(tx: ReadTx, heads: Mapping[str, int], at: Moment, zone: tzinfo) -> dict[str, int]:
+def _positions(store: Store, heads: Mapping[str, int], at: Moment, zone: tzinfo) -> dict[str, int]:
     """Return the position of each tenant that a moment means."""
     if at is None:
         return {}
@@ -410,7 +418,7 @@ def _positions(tx: ReadTx, heads: Mapping[str, int], at: Moment, zone: tzinfo) -
         return dict.fromkeys(heads, int(at[1:]))
     moment = read_moment("at", at, zone)
     assert moment is not None
-    return {tenant: seq_at(tx, tenant, moment) for tenant in heads}
+    return positions_at(store, heads, moment)
 
 
 def _sweep(path: Path) -> None:

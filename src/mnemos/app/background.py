@@ -68,7 +68,7 @@ class Background(Handle):
         ...     memory.jobs("dead")
         []
         """
-        with self._vault.store.read() as tx:
+        with self._records() as tx:
             return jobs.list_jobs(tx, self._tenant, state)
 
     def run_jobs(self, limit: int | None = None) -> JobReport:
@@ -84,6 +84,7 @@ class Background(Handle):
             Inside a transaction.
         """
         self._check_outside("run_jobs")
+        self._check_owner("run jobs")
         return self._runner.run_due(None if limit is None else read_count("limit", limit))
 
     def retry_job(self, number: int) -> None:
@@ -95,7 +96,7 @@ class Background(Handle):
             If there is no such job, or it is not dead.
         """
         number = _read_number(number)
-        with self._vault.store.write() as tx:
+        with self._keeping("run jobs") as tx:
             jobs.retry(tx, self._tenant, number, self._now())
         self._nudge()
 
@@ -108,7 +109,7 @@ class Background(Handle):
             If there is no such job.
         """
         number = _read_number(number)
-        with self._vault.store.write() as tx:
+        with self._keeping("drop jobs") as tx:
             jobs.drop(tx, self._tenant, number)
 
     def pause_jobs(self, kind: str | None = None) -> None:
@@ -116,7 +117,7 @@ class Background(Handle):
 
         It holds for every handle of the tenant, and after the vault was closed.
         """
-        with self._vault.store.write() as tx:
+        with self._keeping("pause jobs") as tx:
             jobs.pause(tx, self._tenant, kind)
 
     def resume_jobs(self, kind: str | None = None) -> None:
@@ -127,7 +128,7 @@ class Background(Handle):
         Conflict
             If all kinds are paused and one is named.
         """
-        with self._vault.store.write() as tx:
+        with self._keeping("resume jobs") as tx:
             jobs.resume(tx, self._tenant, kind)
         self._nudge()
 
@@ -182,7 +183,7 @@ class Background(Handle):
         """
         calls, tokens = _read_whole("calls", calls), _read_whole("tokens", tokens)
         seconds = _read_limit("seconds", seconds, 86_400.0)
-        with self._vault.store.write() as tx:
+        with self._keeping("set budgets") as tx:
             subject = self._account(tx, user_id, agent_id)
             budgets.set_budget(
                 tx, self._tenant, subject, calls=calls, tokens=tokens, seconds=seconds
@@ -191,7 +192,7 @@ class Background(Handle):
 
     def budget(self, *, user_id: str | None = None, agent_id: str | None = None) -> BudgetInfo:
         """Return what jobs may spend today and have spent, in a scope or in the whole tenant."""
-        with self._vault.store.read() as tx:
+        with self._records() as tx:
             subject = budgets.TENANT
             if self._names_scope(user_id, agent_id):
                 name = self._scope(user_id, agent_id, None).subject
@@ -219,6 +220,7 @@ class Background(Handle):
             If the kind has a handler.
         """
         jobs.check_kind(kind)
+        self._check_owner("register jobs")
         if handler is None:  # pyright: ignore[reportUnnecessaryComparison] - callers may say anything
             raise InvalidInput("handler=None cannot be called; give a function")
         read_callable("handler", handler)
@@ -265,7 +267,7 @@ class Background(Handle):
         """
         self._check_outside("enqueue_job")
         wait = _read_limit("after", after, 366 * 86_400.0) or 0.0
-        with self._vault.store.write() as tx:
+        with self._keeping("ask for jobs") as tx:
             head = tx.get(schema.HEADS, (self._tenant,))
             number = jobs.enqueue(
                 tx,
@@ -294,6 +296,7 @@ class Background(Handle):
             Inside a transaction.
         """
         self._check_outside("compact")
+        self._check_owner("compact the vault")
         return upkeep_jobs.compact_all(self._vault, self._tenant, full=full)
 
     def _nudge(self) -> None:

@@ -25,7 +25,7 @@ from mnemos.types import (
 
 _NAMES = frozenset(
     "speaker role run_id agent_id caption external_id source method model language owner "
-    "sensitivity".split()
+    "sensitivity approved_by".split()
 )
 _MOMENTS = frozenset({"happened_at", "valid_from", "valid_to", "expires_at"})
 _SEVERAL: Mapping[str, type] = {
@@ -35,6 +35,7 @@ _SEVERAL: Mapping[str, type] = {
     "access": str,
     "mentions": TimeMention,
     "links": Link,
+    "sealed": tuple,
 }
 _PLAIN: Mapping[str, tuple[type, ...]] = {
     "kind": (Kind,),

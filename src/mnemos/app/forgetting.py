@@ -12,6 +12,7 @@ from mnemos.app.scopes import read_count, read_id, read_name, read_string
 from mnemos.errors import InvalidInput
 from mnemos.kernel.changes import Changes, Forget
 from mnemos.kernel.copies.residue import Finding, Needle, needles, scan
+from mnemos.kernel.governance import views
 from mnemos.kernel.schema import MAIN
 from mnemos.kernel.vault import Staged
 from mnemos.memories.input_values import shown
@@ -36,11 +37,12 @@ so what snapshots name; jobs hold ids and numbers only."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _How:
-    """How to forget: with what a memory was derived from, only as a trial, with a proof."""
+    """How to forget: with sources, only as a trial, with a proof, everything with its rules."""
 
     sources: bool = False
     dry_run: bool = False
     verify: bool = False
+    whole: bool = False
 
 
 class Forgetting(Handle):
@@ -163,7 +165,7 @@ class Forgetting(Handle):
             If a legal hold stops it; nothing is erased then.
         """
         scope = self._required_scope("delete_all", user_id, agent_id, run_id)
-        how = _How(dry_run=dry_run, verify=verify)
+        how = _How(dry_run=dry_run, verify=verify, whole=run_id is None and scope.agent_id is None)
         return self._forget(scope, self._chosen(scope, None), how)
 
     def _found(self, scope: Scope, query: str, top_k: int) -> list[str]:
@@ -203,7 +205,7 @@ class Forgetting(Handle):
         if how.dry_run:
             return self._tried(scope, changes)
         wanted = self._wanted(scope, changes) if how.verify else None
-        receipt = self._write("forget", scope, changes)
+        receipt = self._write("forget", scope, changes, whole=how.whole)
         if self._staged is not None or not ids:
             return receipt
         places = [Place(name=name, status="purged") for name in _WITH_THE_COMMIT]
@@ -215,7 +217,8 @@ class Forgetting(Handle):
 
     def _staged_forget(self, scope: Scope, changes: Sequence[Forget]) -> Staged:
         branch = self._bound.branch if self._bound is not None else MAIN
-        return Staged(Changes(scope=scope, changes=tuple(changes), branch=branch))
+        wanted = Changes(scope=scope, changes=tuple(changes), actor=self._principal, branch=branch)
+        return Staged(wanted)
 
     def _tried(self, scope: Scope, changes: Sequence[Forget]) -> Receipt:
         """Return the receipt of an erasure that is not made."""
@@ -237,7 +240,7 @@ class Forgetting(Handle):
         """Return what will go, and what must be found nowhere afterwards."""
         doomed = self._vault.preview([self._staged_forget(scope, changes)]).forgotten
         store = self._vault.store
-        with store.read() as tx:
+        with store.read(views.tenant_view(self._tenant)) as tx:
             return set(doomed), needles(tx, store.blobs, self._tenant, doomed)
 
     def _scanned(self, looked_for: Sequence[Needle], *, missed: set[str]) -> Place:

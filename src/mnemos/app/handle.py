@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
@@ -16,9 +17,12 @@ from mnemos.app.writing import (
     stage,
     stage_outcome,
 )
-from mnemos.errors import Conflict, InvalidInput
+from mnemos.errors import Conflict, Forbidden, InvalidInput
+from mnemos.kernel.changes import Add, Change, Changes
 from mnemos.kernel.governance import views
-from mnemos.kernel.changes import Change, Changes
+from mnemos.kernel.governance.grants import Access, Verb, access_of
+from mnemos.kernel.governance.views import OWNER, Right, View
+from mnemos.kernel.ports import ReadTx, WriteTx
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import MAIN
 from mnemos.kernel.vault import Read, Staged, Vault
@@ -28,7 +32,6 @@ from mnemos.types import (
     Receipt,
     Scope,
     State,
-    View,
 )
 
 Moment = datetime | str | int | float | None
@@ -69,6 +72,7 @@ class Handle:
     _embedder: EmbedderSource
     _staged: list[Staged] | None = None
     _bound: Bound | None = None
+    _principal: str = OWNER
 
     def _now(self) -> datetime:
         return self._vault.clock.now()
@@ -98,13 +102,13 @@ class Handle:
     def _scope_of(self, id: str, user_id: object, agent_id: object) -> Scope:
         """Return the scope a cube lies in; one passed by the caller must be the same."""
         read_id(id)
-        view = self._view(self._scope(user_id, agent_id, None))
-        subject = self._read(view, lambda reader: reader.owner(id))
+        asked = self._scope(user_id, agent_id, None)
+        subject = self._owner_of(id)
         if user_id is None and agent_id is None and self._bound is None:
             return Scope(tenant=self._tenant, subject=subject)
-        if view.scope.subject != subject:
+        if asked.subject != subject:
             raise Conflict(
-                f"memory {id!r} is not of {view.scope.subject!r}; leave the scope out, or pass "
+                f"memory {id!r} is not of {asked.subject!r}; leave the scope out, or pass "
                 "the one it was written under"
             )
         return Scope(tenant=self._tenant, subject=subject)
@@ -121,6 +125,7 @@ class Handle:
         return views.open_view(
             scope,
             now=self._now(),
+            principal=self._principal,
             as_of=bound.as_of,
             valid_at=bound.valid_at,
             ended=ended,
@@ -132,6 +137,82 @@ class Handle:
     def _read(self, view: View, action: Callable[[Reader], Read]) -> Read:
         return self._vault.read(view, action, self._staged or ())
 
+    def _owner_of(self, id: str) -> str:
+        """Return the subject a cube belongs to, staged ones included."""
+        for item in self._staged or ():
+            made = (change.id for change in item.changes.changes if isinstance(change, Add))
+            if id in made:
+                return item.changes.scope.subject
+        return self._vault.owner_of(self._tenant, id, self._principal)
+
+    @contextmanager
+    def _records(
+        self, scope: Scope | None = None, verb: Verb = Verb.READ
+    ) -> Generator[ReadTx, None, None]:
+        """Open a snapshot of the tenant's records: branches, snapshots, rules, the journal.
+
+        Parameters
+        ----------
+        scope : Scope or None
+            Whose records are looked at; None is the whole tenant, for its owner alone.
+        verb : Verb
+            What the principal must be allowed to do with everything of the scope.
+
+        Raises
+        ------
+        Forbidden
+            If it may not.
+        """
+        if scope is None:
+            self._check_owner("look at what concerns the whole tenant")
+        with self._vault.store.read(views.tenant_view(self._tenant)) as tx:
+            if scope is not None:
+                self._check_all(tx, scope, verb)
+            yield tx
+
+    @contextmanager
+    def _everything(self, view: View) -> Generator[ReadTx, None, None]:
+        """Open a snapshot of one subject's page for a call that shows all that hangs together.
+
+        Raises
+        ------
+        Forbidden
+            If the principal may not read everything of the subject.
+        """
+        with self._vault.store.read(view) as tx:
+            self._check_all(tx, view.scope, Verb.READ)
+            yield tx
+
+    @contextmanager
+    def _keeping(self, what: str) -> Generator[WriteTx, None, None]:
+        """Write what concerns the upkeep of the whole tenant, for its owner alone."""
+        self._check_owner(what)
+        with self._vault.store.write(views.tenant_view(self._tenant)) as tx:
+            yield tx
+
+    def _access(self, tx: ReadTx, scope: Scope) -> Access:
+        return access_of(tx, self._tenant, self._principal, scope.subject, self._now())
+
+    def _check_all(self, tx: ReadTx, scope: Scope, verb: Verb) -> None:
+        """Pass if the principal may do something with everything of a scope."""
+        access = self._access(tx, scope)
+        if access.whole or any(
+            grant.right() == Right(labels=None, unmasked=True) for grant in access.having(verb)
+        ):
+            return
+        access.check(verb)
+        raise Forbidden(
+            f"{self._principal!r} may {verb.value} a part of {scope.subject!r} only; this call is "
+            "about everything of it: grant every kind, every label and unmasked=True"
+        )
+
+    def _check_owner(self, what: str) -> None:
+        if self._principal != OWNER:
+            raise Forbidden(
+                f"{self._principal!r} may not {what}; only the owner of the vault may, with the "
+                "memory it opened"
+            )
+
     def _write(
         self,
         verb: str,
@@ -139,6 +220,7 @@ class Handle:
         changes: Sequence[Change],
         *,
         bases: Mapping[str, int] | None = None,
+        whole: bool = False,
     ) -> Receipt:
         """Embed what has words, then commit, or stage inside a transaction."""
         if self._bound is not None and not self._bound.writable:
@@ -149,7 +231,9 @@ class Handle:
         wanted = Changes(
             scope=scope,
             changes=tuple(changes),
+            actor=self._principal,
             branch=self._bound.branch if self._bound is not None else MAIN,
+            whole=whole,
             bases=bases or {},
         )
         staged, indexed = stage(self._vault, self._embedder, wanted)

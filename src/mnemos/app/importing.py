@@ -24,11 +24,12 @@ from mnemos.kernel.batch import Outcome
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.branches import NOW, ancestry, versions_of
 from mnemos.kernel.changes import Change, Changes
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.ports import ReadTx
 from mnemos.kernel.schema import MAIN, Id
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.types import Activation, Parameters, Scope
+from mnemos.types import Activation, Parameters, Scope, State
 
 ACTOR = "import"
 
@@ -159,7 +160,7 @@ class Import:
 
     def _settled(self, first: Archived, main: list[Archived]) -> bool:
         """Note a memory that is not to be written, and return whether it was one."""
-        with self.vault.store.read() as tx:
+        with self.vault.store.read(tenant_view(self.scope.tenant)) as tx:
             if self._is_forgotten(tx, first, main):
                 self.suppressed.append(first.id)
             elif why := _unfit(main):
@@ -193,7 +194,7 @@ class Import:
             body = load_body(tx, self.vault.store.blobs, tenant, row.content)
             same = (
                 body is not None
-                and row.state == version.state
+                and row.state in (version.state, State.QUARANTINED)
                 and body.payload == version.payload
                 and body.header in (version.header, taken_over(version.header))
             )
@@ -204,7 +205,7 @@ class Import:
     def _lacks_source(self, main: list[Archived]) -> bool:
         wanted = {source for version in main for source in version.header.derived_from}
         wanted -= {group[0].id for group in self._batch}
-        with self.vault.store.read() as tx:
+        with self.vault.store.read(tenant_view(self.scope.tenant)) as tx:
             return any(tx.get(schema.IDS, (self.scope.tenant, id)) is None for id in wanted)
 
     def _leave(self, first: Archived, why: str) -> None:

@@ -189,7 +189,7 @@ class LifeCycle(Handle):
         """
         scope = self._scope_of(id, user_id, agent_id)
         cube = self._shown(scope, id)
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             found = find(tx, self._tenant, id)
             known = read_usage(tx, self._tenant, found.subject, [found.cube], self._vault.usage)[
                 found.cube
@@ -218,6 +218,7 @@ class LifeCycle(Handle):
         archive_below: float | None = None,
         law: Mapping[str, Any] | str | None = None,
         capacity: int | None = None,
+        quarantine: Duration = None,
     ) -> Receipt:
         """Say how memories of a kind live; a policy set before for the same is replaced.
 
@@ -246,6 +247,8 @@ class LifeCycle(Handle):
             (:mod:`mnemos.memories.strength`).
         capacity : int or None
             Most current memories of a kind; the weakest beyond are archived.
+        quarantine : duration or None
+            How long a memory waits for approval before it expires; 30 days if no policy says.
 
         Raises
         ------
@@ -270,6 +273,7 @@ class LifeCycle(Handle):
             archive_below=archive_below,
             law=write_law(read_law(law)) if law is not None else None,
             capacity=capacity,
+            quarantine=read_duration("quarantine", quarantine),
         )
         if given == Policy():
             raise InvalidInput("set_policy was given nothing to set; use drop_policy to remove one")
@@ -306,7 +310,7 @@ class LifeCycle(Handle):
         [(True, 500)]
         """
         scope = self._scope(user_id, agent_id, None)
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             subject = find_subject(tx, self._tenant, scope.subject)
             return retention.stored(tx, self._tenant, subject)
 
@@ -334,6 +338,7 @@ class LifeCycle(Handle):
         """
         if self._staged is not None or self._bound is not None:
             raise InvalidInput("sweep commits by itself; call it on the memory, outside")
+        self._check_owner("sweep the tenant")
         read_count("limit", limit)
         return sweep(self._vault, self._tenant, strength=read_law, limit=limit)
 

@@ -17,6 +17,7 @@ from mnemos.app.scopes import (
     read_path,
 )
 from mnemos.errors import InvalidInput
+from mnemos.kernel.governance.views import View
 from mnemos.kernel.proof import checkpoints as checkpointing
 from mnemos.kernel.proof.checkpoints import Checkpoint
 from mnemos.kernel.proof.lineage import DEPTH, Lineage, lineage
@@ -25,7 +26,7 @@ from mnemos.kernel.proof.prov import Document, prov
 from mnemos.kernel.proof.verify import Report, verify
 from mnemos.kernel.schema import ALIVE
 from mnemos.memories.input_values import shown
-from mnemos.types import View
+from mnemos.types import Scope
 
 Position = Moment
 """A bound of a log: a time, or ``"#17"`` for a journal position."""
@@ -72,7 +73,7 @@ class Provenance(Handle):
         """
         read_count("depth", depth, most=1_000)
         view = self._view(self._scope_of(id, user_id, agent_id))
-        with self._vault.store.read() as tx:
+        with self._everything(view) as tx:
             return lineage(tx, view, id, depth=depth)
 
     def prov(
@@ -103,7 +104,7 @@ class Provenance(Handle):
             If neither an id nor a scope is given.
         """
         view = self._prov_view(id, user_id, agent_id)
-        with self._vault.store.read() as tx:
+        with self._everything(view) as tx:
             return prov(tx, self._vault.store.blobs, view, id, text=text)
 
     def _prov_view(self, id: str | None, user_id: object, agent_id: object) -> View:
@@ -153,7 +154,8 @@ class Provenance(Handle):
             If a bound or a verb cannot be used.
         """
         subject, most = self._log_scope(user_id, agent_id)
-        with self._vault.store.read() as tx:
+        scope = Scope(tenant=self._tenant, subject=subject) if subject is not None else None
+        with self._records(scope) as tx:
             found = entries(
                 tx,
                 self._tenant,
@@ -216,7 +218,7 @@ class Provenance(Handle):
         """
         target = read_path(path) if path is not None else None
         private = checkpointing.read_private_key(read_path(key)) if key is not None else None
-        with self._vault.store.read() as tx:
+        with self._records() as tx:
             made = checkpointing.take(tx, self._tenant, now=self._now())
         if private is not None:
             made = checkpointing.sign(made, private)
@@ -249,6 +251,7 @@ class Provenance(Handle):
             If a checkpoint or the key cannot be read.
         """
         read_callable("progress", progress)
+        self._check_owner("verify the vault")
         given = _read_checkpoints(checkpoints)
         key = (
             checkpointing.read_public_key(read_path(public_key)) if public_key is not None else None

@@ -128,7 +128,7 @@ class TimeMachine(Handle):
         scope = self._scope(user_id, agent_id, run_id)
         found = self._bound.branch if self._bound is not None else schema.MAIN
         position = self._bound.as_of if self._bound is not None else None
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             if branch is not None:
                 found = read_branch(tx, scope, read_name("branch", branch))
             if as_of is not None:
@@ -180,7 +180,7 @@ class TimeMachine(Handle):
     ) -> list[SnapshotInfo]:
         """Return the snapshots of a scope, oldest moment first."""
         scope = self._required_scope("snapshots", user_id, agent_id, None)
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             subject = find_subject(tx, scope.tenant, scope.subject) or 0
             rows = list(tx.scan(schema.SNAPSHOTS, (scope.tenant, subject)))
             return [
@@ -282,7 +282,7 @@ class TimeMachine(Handle):
     ) -> list[BranchInfo]:
         """Return the branches of a scope, oldest first; the main line is not among them."""
         scope = self._required_scope("branches", user_id, agent_id, None)
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             subject = find_subject(tx, scope.tenant, scope.subject) or 0
             return [
                 BranchInfo(
@@ -318,7 +318,7 @@ class TimeMachine(Handle):
             Whose memory.
         """
         scope = self._required_scope("merge", user_id, agent_id, None)
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             branch = read_branch(tx, scope, read_string("name", name))
         change = MergeBranch(id=self._vault.ids.fresh(), branch=branch, resolve=dict(resolve or {}))
         try:
@@ -389,7 +389,7 @@ class TimeMachine(Handle):
         else:
             scope = self._required_scope("diff", user_id, agent_id, None)
         points: list[Point] = []
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             subject = find_subject(tx, scope.tenant, scope.subject) or 0
             for moment_, branch in ((a, branch_a), (b, branch_b)):
                 here = NOW if moment_ is None else read_position(tx, scope, moment_, self._zone)
@@ -411,7 +411,7 @@ class TimeMachine(Handle):
     def _position(self, scope: Scope, value: AsOf, *, name: str = "at") -> int | None:
         if value is None:
             return None
-        with self._vault.store.read() as tx:
+        with self._records(scope) as tx:
             return read_position(tx, scope, value, self._zone, name=name)
 
 

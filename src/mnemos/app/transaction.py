@@ -35,10 +35,11 @@ class Transaction(Memory):
         changes: Sequence[Change],
         *,
         bases: Mapping[str, int] | None = None,
+        whole: bool = False,
     ) -> Receipt:
         if self._ended:
             raise StoreClosed("this transaction has ended; begin another with memory.begin()")
-        return super()._write(verb, scope, changes, bases=bases)
+        return super()._write(verb, scope, changes, bases=bases, whole=whole)
 
     def __exit__(
         self,

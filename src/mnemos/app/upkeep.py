@@ -18,6 +18,7 @@ class Upkeep(Handle):
 
     def stats(self) -> Statistics:
         """Return how much is remembered and what it takes."""
+        self._check_owner("count what is remembered in the tenant")
         return measure(self._vault, self._tenant)
 
     def reembed(self, *, progress: Callable[[Progress], None] | None = None) -> Progress:
@@ -31,6 +32,7 @@ class Upkeep(Handle):
             If the handle has no embedder.
         """
         read_callable("progress", progress)
+        self._check_owner("change the embedder")
         model = self._embedder.get()
         if model is None:
             raise InvalidInput(

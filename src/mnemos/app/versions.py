@@ -67,7 +67,7 @@ class Versions(Handle):
         receipt = self._write(
             "supersede",
             scope,
-            [new, Transition(id=id, state=State.SUPERSEDED)],
+            [new, Transition(id=id, state=State.SUPERSEDED, successor=new.id)],
             bases={id: before.recorded_seq},
         )
         return replace(receipt, ids=(new.id,))
@@ -119,7 +119,10 @@ class Versions(Handle):
         receipt = self._write(
             "contradict",
             scope,
-            [new, Amend(id=id, fields={"valid_to": since, "links": back})],
+            [
+                new,
+                Amend(id=id, fields={"valid_to": since, "links": back}, successor=new.id),
+            ],
             bases={id: before.recorded_seq},
         )
         return replace(receipt, ids=(new.id,))

@@ -15,7 +15,7 @@ from typing import Any, cast
 from mnemos.app.config import EmbedderSource
 from mnemos.app.drafts import check_draft
 from mnemos.errors import InvalidInput, ModelError
-from mnemos.kernel.changes import Add, Change, Changes, DropSnapshot, Update
+from mnemos.kernel.changes import Add, Change, Changes, DropReads, DropSnapshot, Update
 from mnemos.kernel.commit import Outcome
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.vault import Staged, Vault
@@ -220,4 +220,6 @@ def stage_outcome(vault: Vault, staged: Sequence[Staged]) -> Outcome:
     changes = staged[-1].changes.changes
     if any(isinstance(item, Add) and item.draft.header.external_id for item in changes):
         return vault.preview(staged)
-    return Outcome(ids=[item.id for item in changes if not isinstance(item, DropSnapshot)])
+    return Outcome(
+        ids=[item.id for item in changes if not isinstance(item, (DropSnapshot, DropReads))]
+    )

@@ -34,7 +34,7 @@ def taken_over(header: Header) -> Header:
     'tool'
     """
     origin = Origin.IMPORT if header.origin in _OWN_WORDS else header.origin
-    return replace(header, origin=origin, trust=min(header.trust, MOST_TRUST))
+    return replace(header, origin=origin, trust=min(header.trust, MOST_TRUST), approved_by=None)
 
 
 def draft_of(version: Archived) -> Draft:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.governance.views import Right, View
 from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.segments import COLUMNS, KINDS, STATES
 from mnemos.kernel.tokens import term_hash
-from mnemos.types import View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,6 +206,19 @@ class PageArrays:
             mask &= self.column("session") == term_hash(view.scope.run_id)
         if view.scope.agent_id is not None:
             mask &= self.column("agent") == term_hash(view.scope.agent_id)
+        return mask
+
+    def within(self, right: Right) -> NDArray[np.bool_]:
+        """Return which rows lie in a right's rectangle: its kinds, agent and run."""
+        import numpy as np
+
+        mask = np.ones(len(self), bool)
+        if right.kinds is not None:
+            mask &= np.isin(self.column("kind"), [KINDS.index(kind) for kind in right.kinds])
+        if right.run_id is not None:
+            mask &= self.column("session") == term_hash(right.run_id)
+        if right.agent_id is not None:
+            mask &= self.column("agent") == term_hash(right.agent_id)
         return mask
 
 

@@ -24,7 +24,7 @@ from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
 from mnemos.kernel.projection import Projection
 from mnemos.kernel.schema import Event, Id, Vector, Version
-from mnemos.types import Draft, Scope, State
+from mnemos.types import Draft, Header, Scope, State
 
 
 @dataclass(slots=True)
@@ -180,6 +180,14 @@ class Batch:
             raise NotFound("the content of this version was erased")
         return body
 
+    def newest(self, found: Id) -> Header:
+        """Return the header of a cube's current version, or of its last where it has none."""
+        row = self.current(found.cube)
+        if row is None:
+            rows = self.tx.scan(schema.VERSIONS, (self.tenant, found.cube))
+            row = max(rows, key=lambda item: item.born)
+        return self.body(row).header
+
     def check_branch(self) -> None:
         """Pass if the branch written to is one of the scope's.
 
@@ -266,6 +274,7 @@ class Batch:
         ``vectors`` maps spaces to the float32 bytes of its words.
         """
         self.outcome.mortal |= draft.header.expires_at is not None
+        self.outcome.mortal |= draft.state is State.QUARANTINED
         written = self.journal.append(
             verb,
             cube=id,
@@ -314,6 +323,7 @@ class Batch:
     def move(self, id: str, live: Version, state: State) -> None:
         """Let the current version go on in another state of the life cycle."""
         check_step(live, state)
+        self.outcome.mortal |= state is State.QUARANTINED
         self._repeat("state", id, live, self.lines(), state)
 
     def _repeat(self, verb: str, id: str, version: Version, lines: list[Line], state: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from mnemos.errors import StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import Body, decode_content, decode_payload
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.ports import Blobs, ReadTx, Store
 
 
@@ -61,7 +62,7 @@ def sweep(store: Store) -> list[str]:
     """
     if not store.blobs.names():
         return []
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         found = orphans(tx, store.blobs)
         for name in found:
             store.blobs.delete(name)

@@ -143,5 +143,5 @@ def touched(tx: ReadTx, tenant: str, subject: int, branches: set[int], after: in
     return list(found)
 
 
-RECORDS = frozenset({"snapshot", "branch", "rollback", "merge", "policy"})
+RECORDS = frozenset({"snapshot", "branch", "rollback", "merge", "policy", "rule", "read"})
 """Verbs of events whose content is a record and no memory."""

@@ -145,6 +145,8 @@ def _encode_field(name: str, value: Any) -> Any:
         return [[item.text, _iso(item.start), _iso(item.end)] for item in value]
     if name == "links":
         return [_encode_link(item) for item in value]
+    if name == "sealed":
+        return [list(pair) for pair in value]
     if name == "metadata":
         return checked_metadata(value)
     return list(value) if name in _SEQUENCES else value
@@ -162,6 +164,8 @@ def _decode_field(name: str, value: Any) -> Any:
         )
     if name == "links":
         return tuple(_decode_link(item) for item in value)
+    if name == "sealed":
+        return tuple((token, data) for token, data in value)
     if name == "metadata":
         return MappingProxyType(value)
     if name == "kind":

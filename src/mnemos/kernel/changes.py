@@ -46,7 +46,7 @@ class Transition:
     """Move the current version of ``id`` to another life-cycle state.
 
     With ``successor``, only if that memory is there: one that is not derived again, because it was
-    forgotten, takes nobody's place.
+    forgotten, takes nobody's place. It must be as trusted as what it follows.
     """
 
     id: str
@@ -58,11 +58,21 @@ class Transition:
 class Amend:
     """Write a new version of ``id`` with the same payload and some header fields changed.
 
-    The only change a frozen memory accepts is one that sets ``frozen`` or ``hold``.
+    The only change a frozen memory accepts is one that sets ``frozen`` or ``hold``. A ``successor``
+    that ends the truth of this memory must be as trusted as it.
     """
 
     id: str
     fields: Mapping[str, Any]
+    successor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Approve:
+    """Let a memory out of quarantine: vouched for, or as data that stays quoted."""
+
+    id: str
+    as_data: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +153,35 @@ class SetPolicy:
     everywhere: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetRule:
+    """Set a rule of governance in this scope, or for the whole tenant; a value of None removes it.
+
+    ``sort`` and ``name`` are those of :class:`mnemos.kernel.governance.rules.Rule`.
+    """
+
+    id: str
+    sort: str
+    name: str
+    value: Mapping[str, Any] | None
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoteRead:
+    """Journal that something was read: ``value`` says by which call, what, why, at what cost."""
+
+    id: str
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropReads:
+    """Erase what the journal notes of reads before a position; that there were reads stays."""
+
+    before: int
+
+
 Change = (
     Add
     | Update
@@ -156,6 +195,10 @@ Change = (
     | Rollback
     | MergeBranch
     | SetPolicy
+    | Approve
+    | SetRule
+    | NoteRead
+    | DropReads
 )
 
 
@@ -173,6 +216,8 @@ class Changes:
         Who does it.
     branch : int
         The branch it happens on; 0 is the main line.
+    whole : bool
+        Whether these erase everything of the scope, its rules included.
     bases : mapping of str to int
         Cubes these changes were computed from, and the seq at which the version then current was
         born: if one of them has changed since, nothing is written.
@@ -182,4 +227,5 @@ class Changes:
     changes: tuple[Change, ...]
     actor: str = "owner"
     branch: int = 0
+    whole: bool = False
     bases: Mapping[str, int] = field(default_factory=_nothing)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mnemos.errors import Conflict, InvalidInput
+from mnemos.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from mnemos.kernel import erasure, lifecycle, schema, timeline
 from mnemos.kernel.batch import Batch, Outcome, check_step, find_external
 from mnemos.kernel.blobs import load_body
@@ -14,21 +15,30 @@ from mnemos.kernel.canonical import Body, encode_header, encode_json
 from mnemos.kernel.changes import (
     Add,
     Amend,
+    Approve,
     Change,
     Changes,
+    DropReads,
     DropSnapshot,
     Forget,
     Fork,
     MergeBranch,
+    NoteRead,
     Revert,
     Rollback,
     SetPolicy,
+    SetRule,
     Snapshot,
     Transition,
     Update,
 )
+from mnemos.kernel.governance.gate import Gate
+from mnemos.kernel.governance.grants import Grant, Verb
+from mnemos.kernel.governance.rules import Rule, Sort
+from mnemos.kernel.governance.trust import STANDING, sources_of, steers
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
+from mnemos.kernel.schema import Version
 from mnemos.kernel.upkeep import retention
 from mnemos.types import CURRENT_STATES, Draft, Header, Scope, State
 
@@ -37,6 +47,18 @@ FLAGS = frozenset({"frozen", "hold"})
 
 
 Vectors = Mapping[int, bytes]
+Recorded = (
+    Snapshot
+    | DropSnapshot
+    | Fork
+    | Rollback
+    | MergeBranch
+    | SetPolicy
+    | SetRule
+    | NoteRead
+    | DropReads
+)
+"""Changes that are about no memory."""
 
 
 def stored_twin(tx: ReadTx, blobs: Blobs, scope: Scope, change: Add, branch: int) -> bool:
@@ -78,6 +100,7 @@ class Commit:
         self._space = space
         self._policies: tuple[retention.PolicyEntry, ...] | None = None
         self._batch = Batch(tx, blobs, changes, now=now, entropy=entropy)
+        self._gate = Gate(tx, self._batch.scope, changes.actor, now)
 
     def run(self, vectors: Sequence[bytes | None] = ()) -> Outcome:
         """Carry out every change; ``vectors`` are parallel to the changes, float32 bytes or None.
@@ -97,7 +120,7 @@ class Commit:
         emptied: list[int] = []
         if batch.outcome.forgotten:
             erasure.quiet_jobs(batch)
-            emptied = erasure.forget_records(batch, self._changes.actor)
+            emptied = erasure.forget_records(batch, self._changes.actor, whole=self._changes.whole)
         batch.projection.finish()
         erasure.drop_subjects(batch, emptied)
         if batch.wordy and next(batch.tx.scan(schema.SPACES, (), limit=1), None):
@@ -121,12 +144,28 @@ class Commit:
                 self._amend(change)
             case Revert():
                 self._revert(change)
+            case Approve():
+                self._approve(change)
             case Forget():
-                erasure.forget(self._batch, change)
+                erasure.forget(self._batch, change, self._gate)
             case _:
                 self._record(change)
 
-    def _record(
+    def _record(self, change: Recorded) -> None:
+        match change:
+            case SetRule():
+                self._set_rule(change)
+            case NoteRead():  # of whoever reads: nobody needs a right to be noted
+                self._batch.record("read", change.id, change.value)
+                self._batch.outcome.ids.append(change.id)
+            case DropReads():
+                self._gate.check_all(Verb.ADMIN)
+                erasure.forget_reads(self._batch, change.before)
+            case _:
+                self._gate.check_all(Verb.ADMIN)
+                self._of_time(change)
+
+    def _of_time(
         self, change: Snapshot | DropSnapshot | Fork | Rollback | MergeBranch | SetPolicy
     ) -> None:
         match change:
@@ -141,6 +180,8 @@ class Commit:
             case MergeBranch():
                 timeline.merge(self._batch, change)
             case SetPolicy():
+                if change.everywhere:
+                    self._gate.check_owner("set a policy")
                 timeline.set_policy(self._batch, change)
                 self._policies = None
 
@@ -151,6 +192,7 @@ class Commit:
         if taken is not None and not batch.is_over(taken[1]):
             id = taken[0].id
             if stored_twin(batch.tx, batch.blobs, batch.scope, change, batch.branch):
+                self._gate.check(Verb.WRITE, header)
                 batch.outcome.ids.append(id)
                 batch.outcome.duplicates += 1
             elif change.replace:
@@ -163,11 +205,12 @@ class Commit:
             return
         if batch.tx.get(schema.FORGOTTEN, (batch.tenant, change.id)) is not None:
             raise Conflict(f"memory {change.id} was forgotten and cannot be written again")
-        self._check_sources(header)
-        if erasure.is_suppressed(batch, change.draft):
+        draft = self._gate.incoming(change.draft, self._sources(header))
+        if erasure.is_suppressed(batch, draft):
             batch.outcome.suppressed += 1
             return
-        batch.write("add", change.id, self._with_lifespan(change.draft), vectors)
+        self._gate.book(draft, batch.subject())
+        batch.write("add", change.id, self._with_lifespan(draft), vectors)
         batch.outcome.ids.append(change.id)
 
     def _with_lifespan(self, draft: Draft) -> Draft:
@@ -177,30 +220,118 @@ class Commit:
             self._policies = retention.stored(batch.tx, batch.tenant, batch.subject())
         return retention.with_lifespan(draft, self._policies, batch.now)
 
-    def _check_sources(self, header: Header) -> None:
-        for source in header.derived_from:
-            self._batch.own(source)
+    def _sources(self, header: Header) -> dict[str, Header]:
+        """Return the headers of everything a memory was made from; all must be of this scope."""
+        batch = self._batch
+        return {id: batch.newest(batch.own(id)) for id in sources_of(header)}
 
     def _update(self, change: Update, vectors: Vectors) -> None:
-        batch, draft = self._batch, change.draft
+        batch = self._batch
         live = batch.live(batch.own(change.id))
+        before, state = batch.body(live).header, State(live.state)
+        sources = self._sources(change.draft.header)
+        draft = self._gate.incoming(change.draft, sources, (before, state))
+        self._gate.check(Verb.WRITE, before)
+        self._gate.check_over(change.id, before, draft.header.trust, "replace")
         batch.check_thawed(change.id, live)
         batch.check_expected(change.id, live, change.expected)
-        if draft.state.value != live.state:
+        if draft.state != state:
             check_step(live, draft.state)
-        self._check_sources(draft.header)
         batch.check_external(change.id, draft.header.external_id)
         batch.write("update", change.id, draft, vectors)
         batch.outcome.ids.append(change.id)
 
     def _transition(self, change: Transition) -> None:
-        batch = self._batch
+        batch, gate = self._batch, self._gate
         if change.successor is not None and not self._is_there(change.successor):
             return
         live = batch.live(batch.own(change.id))
+        header = batch.body(live).header
+        gate.check(_verb_of(live, change.state), header)
+        self._check_successor(change.id, header, change.successor, change.state.value)
         check_step(live, change.state)
+        if change.state is State.ACTIVATED and (live.state == State.QUARANTINED or steers(header)):
+            raise IllegalTransition(
+                f"memory {change.id} is in quarantine, or would steer without being trusted to; "
+                "approve it"
+            )
         batch.check_thawed(change.id, live)
         batch.move(change.id, live, change.state)
+        batch.outcome.ids.append(change.id)
+
+    def _check_successor(self, id: str, before: Header, successor: str | None, what: str) -> None:
+        """Pass if what takes a memory's place, or the actor, is as trusted as it."""
+        if successor is not None:
+            after = self._batch.newest(self._batch.own(successor))
+            self._gate.check_over(id, before, after.trust, what)
+        else:
+            self._gate.check_ceiling(id, before, what)
+
+    def _approve(self, change: Approve) -> None:
+        batch = self._batch
+        live = batch.live(batch.own(change.id))
+        body = batch.body(live)
+        assert body.payload is not None
+        header, state = body.header, State(live.state)
+        self._gate.check(Verb.APPROVE, header)
+        batch.check_thawed(change.id, live)
+        if change.as_data and header.kind in STANDING:
+            raise InvalidInput(
+                f"memory {change.id} is of kind {header.kind.value}, which steers and cannot be "
+                "let in as data; approve it, or reject it"
+            )
+        if state not in (State.QUARANTINED, State.ACTIVATED, State.GENERATED):
+            raise IllegalTransition(
+                f"memory {change.id} is {state.value}; only what is in quarantine or current can "
+                "be approved"
+            )
+        if not change.as_data:
+            trust = max(header.trust, self._vouched())
+            header = replace(header, trust=trust, approved_by=self._gate.actor)
+        draft = Draft(payload=body.payload, header=header, state=State.ACTIVATED)
+        batch.write("update", change.id, draft, batch.vectors(live, batch.lines()))
+        batch.outcome.ids.append(change.id)
+
+    def _vouched(self) -> float:
+        """Return the trust the actor can vouch for."""
+        access = self._gate.access
+        if access.whole:
+            return 1.0
+        return max(grant.trust for grant in access.having(Verb.APPROVE))
+
+    def _set_rule(self, change: SetRule) -> None:
+        batch, sort = self._batch, Sort(change.sort)
+        key = (
+            batch.tenant,
+            0 if change.everywhere else batch.subject(),
+            sort.value,
+            change.name,
+        )
+        row = batch.tx.get(schema.RULES, key)
+        old = None
+        if row is not None:
+            old = Rule(
+                id=row.id,
+                sort=sort,
+                name=row.name,
+                value=json.loads(row.body),
+                everywhere=change.everywhere,
+            )
+        if change.value is None and old is None:
+            raise NotFound(f"there is no {sort.value} {change.name!r} here to remove")
+        grant = None
+        if sort is Sort.GRANT and change.value is not None:
+            rule = Rule(
+                id=change.id,
+                sort=sort,
+                name=change.name,
+                value=change.value,
+                everywhere=change.everywhere,
+            )
+            grant = Grant.of(rule)
+        self._gate.check_rule(sort, old, grant, change.everywhere)
+        value = {"sort": sort.value, "name": change.name, "value": change.value}
+        batch.record("rule", change.id, value, everywhere=change.everywhere)
         batch.outcome.ids.append(change.id)
 
     def _is_there(self, id: str) -> bool:
@@ -213,13 +344,18 @@ class Commit:
             batch.check_thawed(change.id, live)
         body = batch.body(live)
         assert body.payload is not None
+        self._gate.check(Verb.ADMIN if "hold" in change.fields else Verb.WRITE, body.header)
+        self._check_successor(change.id, body.header, change.successor, "amend")
         header = replace(body.header, **change.fields)
         batch.outcome.ids.append(change.id)
         if header == body.header:
             return
-        self._check_sources(header)
+        before = (body.header, State(live.state))
+        given = Draft(payload=body.payload, header=header, state=State(live.state))
+        draft = self._gate.incoming(given, self._sources(header), before)
+        header = replace(draft.header, owner=body.header.owner)
         batch.check_external(change.id, header.external_id)
-        draft = Draft(payload=body.payload, header=header, state=State(live.state))
+        draft = Draft(payload=body.payload, header=header, state=draft.state)
         same = index_text(header, body.payload) == index_text(body.header, body.payload)
         vectors = batch.vectors(live, batch.lines()) if same else None
         batch.write("update", change.id, draft, vectors)
@@ -234,12 +370,18 @@ class Commit:
             )
         live, wanted = batch.current(found.cube), versions[change.version - 1]
         header = batch.body(wanted).header
+        self._gate.check(Verb.WRITE, header)
         batch.check_external(change.id, header.external_id)
         if live is not None:
+            before = batch.body(live).header
+            self._gate.check(Verb.WRITE, before)
+            self._gate.check_ceiling(change.id, before, "revert")
             batch.check_thawed(change.id, live)
             timeline.check_hold(batch, change.id, live, header)
         state = State(wanted.state)
-        if state not in CURRENT_STATES:
+        if steers(header) or (live is not None and live.state == State.QUARANTINED):
+            state = State.QUARANTINED
+        elif state not in CURRENT_STATES:
             state = State.ACTIVATED
         if live is not None and state.value != live.state:
             check_step(live, state)
@@ -247,11 +389,24 @@ class Commit:
         batch.outcome.ids.append(change.id)
 
 
+_GOVERNED = ("trust", "owner", "approved_by", "sealed")
+"""What governance makes of a header when it is written: no part of what the caller said."""
+
+
+def _verb_of(live: Version, state: State) -> Verb:
+    """Return the right it takes to move a version: in and out of quarantine, that to approve."""
+    both = (live.state, state)
+    return Verb.APPROVE if State.QUARANTINED in both and state != State.EXPIRED else Verb.WRITE
+
+
 def _same(body: Body | None, change: Add) -> bool:
     """Return whether an addition says what is stored already."""
     if body is None or body.payload != change.draft.payload:
         return False
     stored, given = encode_header(body.header), encode_header(change.draft.header)
+    for name in _GOVERNED:
+        stored.pop(name, None)
+        given.pop(name, None)
     if not change.timed:
         for name in ("happened_at", "mentions"):
             stored.pop(name, None)

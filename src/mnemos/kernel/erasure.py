@@ -18,6 +18,9 @@ from mnemos.kernel.batch import Batch, find
 from mnemos.kernel.branches import live_version
 from mnemos.kernel.canonical import SALT_BYTES, decode_content, encode_json
 from mnemos.kernel.changes import Forget
+from mnemos.kernel.governance.gate import Gate
+from mnemos.kernel.governance.grants import Verb
+from mnemos.kernel.governance.trust import sources_of
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import ReadTx, Table
@@ -29,7 +32,7 @@ SWEEPER = "sweeper"
 """Actor of what life-cycle policies bring about."""
 
 
-def forget(batch: Batch, change: Forget) -> None:
+def forget(batch: Batch, change: Forget, gate: Gate) -> None:
     """Erase a cube and what was derived from it."""
     if change.id in batch.outcome.forgotten:  # taken along by a source, earlier in this call
         batch.outcome.ids.append(change.id)
@@ -38,6 +41,8 @@ def forget(batch: Batch, change: Forget) -> None:
     roots = with_sources(batch.tx, batch.tenant, change.id) if change.sources else [change.id]
     doomed = with_derived(batch.tx, batch.tenant, roots)
     headers = {id: _headers(batch.tx, batch.tenant, id) for id in doomed}
+    for header in (item for found in headers.values() for item in found):
+        gate.check(Verb.FORGET, header)
     held = [id for id in doomed if _held(batch, id)]
     if held:
         raise Protected(
@@ -122,7 +127,7 @@ def _erase(batch: Batch, id: str, headers: Sequence[Header]) -> None:
         tx.delete(schema.CONTENTS, (tenant, row.seq))
     branches = {row.branch for row in tx.scan(schema.VERSIONS, (tenant, found.cube))}
     for header in headers:
-        for source in header.derived_from:
+        for source in sources_of(header):
             tx.delete(schema.SOURCES, (tenant, source, id))
         for link in header.links:
             tx.delete(schema.LINKS, (tenant, link.target, id))
@@ -235,10 +240,11 @@ def quiet_jobs(batch: Batch) -> None:
             batch.tx.put(schema.JOBS, row._replace(error=kind))
 
 
-def forget_records(batch: Batch, actor: str) -> list[int]:
+def forget_records(batch: Batch, actor: str, *, whole: bool) -> list[int]:
     """Erase the records of a subject whose last memory was forgotten; return its number.
 
     Where the sweeper forgot it, a subject with policies of its own stays: they are for what comes.
+    So do rules of governance, unless everything of the subject was to be erased (``whole``).
     """
     subject = find_subject(batch.tx, batch.tenant, batch.scope.subject)
     if subject is None:
@@ -246,11 +252,22 @@ def forget_records(batch: Batch, actor: str) -> list[int]:
     key = (batch.tenant, subject)
     if next(batch.tx.scan(schema.VERSIONS, key, index="deaths", limit=1), None) is not None:
         return []
+    if not whole and next(batch.tx.scan(schema.RULES, key, limit=1), None):
+        return []
     if actor == SWEEPER and next(batch.tx.scan(schema.POLICIES, key, limit=1), None):
         return []
     for record in list(batch.tx.scan(schema.RECORDS, key)):
         forget_record(batch, record)
     return [subject]
+
+
+def forget_reads(batch: Batch, before: int) -> None:
+    """Erase what the journal notes of reads of a subject before a position."""
+    for record in list(batch.tx.scan(schema.RECORDS, (batch.tenant, batch.subject()))):
+        if record.verb == "read" and record.seq < before:
+            forget_record(batch, record)
+            batch.outcome.ids.append(record.id)
+    batch.outcome.forgotten.extend(batch.outcome.ids)
 
 
 def forget_record(batch: Batch, record: schema.Record) -> None:
@@ -279,6 +296,8 @@ _OF_SUBJECTS: tuple[Table[Any], ...] = (
     schema.SEGMENTS,
     schema.HISTORY,
     schema.USAGE,
+    schema.INTAKE,
+    schema.READS,
     schema.BUDGETS,
     schema.SPENT,
     schema.SUBJECTS,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from mnemos.kernel.governance.trust import is_echo
 from mnemos.types import Header, Payload, Text
 
 VERSION = "keys-1"
@@ -30,10 +31,12 @@ def spoken_date(moment: datetime) -> str:
 def index_text(header: Header, payload: Payload) -> str:
     """Return the text to tokenise and embed for a memory; empty where there are no words.
 
+    Recalled text that came back has none to be found by: it is kept, and never ranked.
+
     >>> index_text(Header(speaker="Ana", happened_at=datetime(2023, 5, 8)), Text(text="Hi"))
     '[8 May 2023] Ana: Hi'
     """
-    if not isinstance(payload, Text):
+    if not isinstance(payload, Text) or is_echo(header):
         return ""
     parts: list[str] = []
     if header.happened_at is not None:

@@ -1,8 +1,9 @@
 """The life of a memory as a table of legal steps.
 
 generated → activated; activated → merged, superseded, archived, expired; merged or superseded →
-archived, activated (a revert); archived → activated, expired; anything → forgotten, which is the
-end. Frozen is a flag of the header, not a state.
+archived, activated (a revert); archived → activated, expired; all of these → quarantined, and
+quarantined → any of them, to activated by an approval alone; anything → forgotten, which is the end.
+Frozen is a flag of the header, not a state.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 from mnemos.errors import IllegalTransition
 from mnemos.types import State
 
+_ASIDE = frozenset({State.QUARANTINED, State.FORGOTTEN})
+"""Whatever is there can be put into quarantine, and forgotten."""
+
 LEGAL: dict[State, frozenset[State]] = {
-    State.GENERATED: frozenset({State.ACTIVATED, State.FORGOTTEN}),
-    State.ACTIVATED: frozenset(
-        {State.MERGED, State.SUPERSEDED, State.ARCHIVED, State.EXPIRED, State.FORGOTTEN}
-    ),
-    State.MERGED: frozenset({State.ARCHIVED, State.ACTIVATED, State.FORGOTTEN}),
-    State.SUPERSEDED: frozenset({State.ARCHIVED, State.ACTIVATED, State.FORGOTTEN}),
-    State.ARCHIVED: frozenset({State.ACTIVATED, State.EXPIRED, State.FORGOTTEN}),
+    State.GENERATED: _ASIDE | {State.ACTIVATED},
+    State.ACTIVATED: _ASIDE | {State.MERGED, State.SUPERSEDED, State.ARCHIVED, State.EXPIRED},
+    State.MERGED: _ASIDE | {State.ARCHIVED, State.ACTIVATED},
+    State.SUPERSEDED: _ASIDE | {State.ARCHIVED, State.ACTIVATED},
+    State.ARCHIVED: _ASIDE | {State.ACTIVATED, State.EXPIRED},
+    State.QUARANTINED: frozenset(State) - {State.GENERATED, State.QUARANTINED},
     State.EXPIRED: frozenset({State.FORGOTTEN}),
     State.FORGOTTEN: frozenset(),
 }
 
-FIRST = frozenset({State.GENERATED, State.ACTIVATED})
+FIRST = frozenset({State.GENERATED, State.ACTIVATED, State.QUARANTINED})
 """The states a new cube may start in."""
 
 

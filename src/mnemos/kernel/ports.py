@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mnemos.kernel.binding import Reach
+
 Row = TypeVar("Row", bound=NamedTuple)
 Value = str | int | bytes | None
 Key = Sequence[str | int]
@@ -155,12 +157,18 @@ class Store(Protocol):
         """Where large payloads lie."""
         ...
 
-    def read(self) -> AbstractContextManager[ReadTx]:
-        """Open a snapshot; many may be open at once, in any thread."""
+    def read(self, view: Reach) -> AbstractContextManager[ReadTx]:
+        """Open a snapshot; many may be open at once, in any thread.
+
+        Every statement of it is bound to the view (:mod:`mnemos.kernel.binding`).
+        """
         ...
 
-    def write(self) -> AbstractContextManager[WriteTx]:
-        """Take the write lock. Leaving normally commits durably; leaving by exception undoes."""
+    def write(self, view: Reach) -> AbstractContextManager[WriteTx]:
+        """Take the write lock. Leaving normally commits durably; leaving by exception undoes.
+
+        Every statement of it is bound to the view.
+        """
         ...
 
     def scrub(self) -> str:

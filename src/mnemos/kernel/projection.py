@@ -13,12 +13,15 @@ from mnemos.errors import StoreCorrupt
 from mnemos.kernel import schema, segments
 from mnemos.kernel.branches import NOW, RECORDS, ancestry, version_at
 from mnemos.kernel.canonical import Body, encode_json, microseconds
+from mnemos.kernel.governance.guards import guard_of
+from mnemos.kernel.governance.trust import is_echo, sources_of
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import WriteTx
 from mnemos.kernel.postings import encode_terms
 from mnemos.kernel.schema import (
     ALIVE,
     EARLIEST,
+    UNRANKED,
     Branch,
     Event,
     External,
@@ -29,6 +32,7 @@ from mnemos.kernel.schema import (
     Page,
     PolicyRow,
     Record,
+    RuleRow,
     Source,
     TailRow,
     Version,
@@ -55,9 +59,10 @@ def page_row(event: Event, cube: int, body: Body) -> TailRow:
         speaker=speaker_hash(header.speaker),
         at=microseconds(header.happened_at) if header.happened_at else event.at,
         expires=microseconds(header.expires_at) if header.expires_at else ALIVE,
-        length=sum(counts.values()),
+        length=UNRANKED if is_echo(header) else sum(counts.values()),
         since=microseconds(header.valid_from) if header.valid_from else EARLIEST,
         until=microseconds(header.valid_to) if header.valid_to else ALIVE,
+        guard=guard_of(header),
         terms=encode_terms(counts),
     )
 
@@ -144,7 +149,7 @@ class Projection:
         if external is not None:
             row = External(tenant, event.subject, event.branch, external, cube)
             self._tx.put(schema.EXTERNALS, row)
-        for source in header.derived_from:
+        for source in sources_of(header):
             self._tx.put(schema.SOURCES, Source(tenant, source, cube))
         for link in header.links:
             if self._tx.get(schema.IDS, (tenant, link.target)) is not None:
@@ -207,6 +212,7 @@ class Projection:
             "branch": self._branch,
             "merge": self._merged,
             "policy": self._policy,
+            "rule": self._rule,
         }
         if event.verb in applied:
             applied[event.verb](event, given)
@@ -243,6 +249,13 @@ class Projection:
         body = encode_json(given["policy"])
         self._tx.put(schema.POLICIES, PolicyRow(*key, event.cube, body))
 
+    def _rule(self, event: Event, given: Any) -> None:
+        key = (event.tenant, event.subject, given["sort"], given["name"])
+        if given["value"] is None:
+            self._tx.delete(schema.RULES, key)
+            return
+        self._tx.put(schema.RULES, RuleRow(*key, event.cube, encode_json(given["value"])))
+
     def _forget_record(self, event: Event) -> None:
         tx, key = self._tx, (event.tenant, event.subject)
         record = tx.get(schema.RECORDS, (*key, event.cube))
@@ -257,3 +270,6 @@ class Projection:
         for policy in list(tx.scan(schema.POLICIES, key)):
             if policy.id == event.cube:
                 tx.delete(schema.POLICIES, policy[:3])
+        for rule in list(tx.scan(schema.RULES, key)) if record.verb == "rule" else ():
+            if rule.id == event.cube:
+                tx.delete(schema.RULES, rule[:4])

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mnemos.errors import NotFound, StoreCorrupt
+from mnemos.errors import NotFound, ScopeViolation, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.branches import NOW, ancestry, candidates, version_at, versions_of
 from mnemos.kernel.canonical import decode_content, moment
+from mnemos.kernel.governance.guards import is_cleared, passes
+from mnemos.kernel.governance.views import View
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.pages import PageCache, Wanted
 from mnemos.kernel.ports import Blobs, ReadTx
 from mnemos.kernel.schema import Version
-from mnemos.types import Header, MemCube, Scope, State, View
+from mnemos.types import Header, MemCube, Scope, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +82,42 @@ class Reader:
             space.dim if space else 0,
         )
         arrays = self._cache.load(self._tx, wanted)
-        return None if arrays is None else (arrays, arrays.visible(self._view))
+        if arrays is None:
+            return None
+        mask = arrays.visible(self._view)
+        return arrays, mask if self._view.rights is None else self._permitted(arrays, mask)
+
+    def _permitted(self, arrays: PageArrays, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the rows of a mask that the view's rights show.
+
+        A guard is asked about once, by the header of one of the rows that carry it.
+        """
+        import numpy as np
+
+        guard = arrays.column("guard")
+        headers: dict[int, Header] = {}
+        shown = np.zeros(len(arrays), bool)
+        for right in self._view.rights or ():
+            here = mask & arrays.within(right)
+            for code in np.unique(guard[here & (guard != 0)]).tolist():
+                if code not in headers:
+                    place = int(np.flatnonzero(mask & (guard == code))[0])
+                    content = int(arrays.column("content")[place])
+                    row = self._tx.get(schema.CONTENTS, (self._tenant, content))
+                    if row is None:
+                        raise StoreCorrupt("a page row has lost its content; run `mnemos verify`")
+                    headers[code] = decode_content(row.body).header
+                if not is_cleared(headers[code], self._view.principal, right):
+                    here &= guard != code
+            shown |= here
+        return shown
+
+    def _may_see(self, header: Header) -> bool:
+        """Return whether the view's rights show a memory of this header."""
+        view = self._view
+        return view.rights is None or any(
+            passes(header, view.principal, right) for right in view.rights
+        )
 
     def get(self, id: str) -> MemCube:
         """Return the visible version of a cube.
@@ -107,31 +144,15 @@ class Reader:
         """Return every version of a cube recorded up to the view's moment, oldest first."""
         rows = self._versions(self._number(id))
         found = [self._cube(row, number) for number, row in enumerate(rows, start=1)]
-        if not found or self._expired(found[-1]):
+        shown = tuple(cube for cube in found if self._may_see(cube.header))
+        if not shown or self._expired(found[-1]):
             raise self._missing(id)
-        return tuple(found)
+        return shown
 
     def _expired(self, cube: MemCube) -> bool:
         """Return whether a cube's lifespan is over for this view."""
         end = cube.header.expires_at
         return end is not None and end <= self._view.now
-
-    def owner(self, id: str) -> str:
-        """Return the subject a cube of this tenant belongs to.
-
-        Raises
-        ------
-        NotFound
-            If the tenant has no such cube.
-        """
-        found = self._tx.get(schema.IDS, (self._tenant, id))
-        row = self._tx.get(schema.SUBJECTS, (self._tenant, found.subject)) if found else None
-        if row is None:
-            raise NotFound(
-                f"no memory {id!r} in this tenant: it was forgotten or never written; "
-                "`get_all` lists what there is"
-            )
-        return row.name
 
     def list(
         self, *, after: str | None = None, limit: int | None = None, expired: bool = False
@@ -192,7 +213,7 @@ class Reader:
         header = cube.header
         if not expired and self._expired(cube):
             return None
-        if not _is_true(header, view):
+        if not _is_true(header, view) or not self._may_see(header):
             return None
         if view.kinds is not None and header.kind not in view.kinds:
             return None
@@ -210,6 +231,8 @@ class Reader:
         body = load_body(self._tx, self._blobs, self._tenant, row.content)
         if body is None or body.payload is None or event is None:
             raise StoreCorrupt(f"memory {row.cube} has lost its content; run `mnemos verify`")
+        if body.scope.subject != self._view.scope.subject:
+            raise ScopeViolation(f"the content of memory {row.cube} is another subject's")
         if number is None:
             number = 1 + sum(item.born < row.born for item in self._versions(row.cube))
         return MemCube(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mnemos.kernel.ports import Table
 
-FORMAT = 2
+FORMAT = 3
 """Version of this physical form; stores migrate older ones and refuse newer ones."""
 
 ALIVE = 2**63 - 1
@@ -19,6 +19,9 @@ ALIVE = 2**63 - 1
 
 EARLIEST = -(2**63 - 1)
 """``since`` of what has always been true."""
+
+UNRANKED = -1
+"""``length`` of a row no search returns: recalled text that came back."""
 
 MAIN = 0
 """The branch every vault starts with."""
@@ -183,7 +186,7 @@ class Named(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An event with a content that is no memory: a snapshot, branch, rollback, merge or policy."""
+    """An event with a content that is no memory: a snapshot, branch, policy, rule or read."""
 
     tenant: str
     subject: int
@@ -200,6 +203,46 @@ class PolicyRow(NamedTuple):
     kind: str
     id: str
     body: bytes
+
+
+class RuleRow(NamedTuple):
+    """A rule of governance as canonical JSON (:mod:`mnemos.kernel.governance.rules`).
+
+    Subject 0 is the whole tenant.
+    """
+
+    tenant: str
+    subject: int
+    sort: str
+    name: str
+    id: str
+    body: bytes
+
+
+class Intake(NamedTuple):
+    """What a source wrote within an hour: outside the chain. ``source`` is a hash of its name."""
+
+    tenant: str
+    subject: int
+    source: int
+    hour: int
+    memories: int
+    bytes: int
+
+
+class ReadCount(NamedTuple):
+    """How often a principal read of a subject on a day, by which call: buffered and lossy.
+
+    ``day`` is days since 1970 UTC; ``memories`` how many were returned in all.
+    """
+
+    tenant: str
+    subject: int
+    day: int
+    principal: str
+    call: str
+    calls: int
+    memories: int
 
 
 class Usage(NamedTuple):
@@ -302,7 +345,9 @@ class TailRow(NamedTuple):
     """A searchable version not yet sealed into a segment; ``born`` is its row number.
 
     ``session``, ``agent`` and ``speaker`` are 64-bit hashes (0 for none), ``at`` and ``expires``
-    microseconds, ``since`` and ``until`` bound when it is true, ``terms`` an encoded posting list (:mod:`mnemos.kernel.postings`).
+    microseconds, ``since`` and ``until`` bound when it is true, ``guard`` is a hash of who may read
+    it (:mod:`mnemos.kernel.governance.guards`; 0 for everyone), ``terms`` an encoded posting list
+    (:mod:`mnemos.kernel.postings`).
     """
 
     tenant: str
@@ -321,6 +366,7 @@ class TailRow(NamedTuple):
     length: int
     since: int
     until: int
+    guard: int
     terms: bytes
 
 
@@ -376,6 +422,9 @@ BRANCHES = Table("branches", Branch, 3, {})
 SNAPSHOTS = Table("snapshots", Named, 3, {})
 RECORDS = Table("records", Record, 3, {})
 POLICIES = Table("policies", PolicyRow, 3, {})
+RULES = Table("rules", RuleRow, 4, {})
+INTAKE = Table("intake", Intake, 4, {})
+READS = Table("reads", ReadCount, 5, {})
 USAGE = Table("usage", Usage, 3, {})
 JOBS = Table("jobs", Job, 2, {"due": ("tenant", "state", "due")})
 BUDGETS = Table("budgets", Budget, 2, {})
@@ -406,6 +455,9 @@ TABLES: tuple[Table[Any], ...] = (
     SNAPSHOTS,
     RECORDS,
     POLICIES,
+    RULES,
+    INTAKE,
+    READS,
     USAGE,
     JOBS,
     BUDGETS,

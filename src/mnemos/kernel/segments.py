@@ -45,11 +45,12 @@ COLUMNS = (
     "length",
     "since",
     "until",
+    "guard",
 )
 """Columns of a page row, all int64, in the order of :class:`TailRow`."""
 
-_SINCE_FORMAT_2 = (schema.EARLIEST, schema.ALIVE)
-"""What the last two columns say where a segment was sealed before there were these."""
+_ADDED = (schema.EARLIEST, schema.ALIVE, 0)
+"""What the last columns say where a segment was sealed before there were these."""
 
 _FIRST = TailRow._fields.index("born")
 _LAST = _FIRST + len(COLUMNS)
@@ -76,7 +77,7 @@ def decode_columns(part: Segment) -> NDArray[np.int64]:
     stored = np.frombuffer(part.bytes, "<i8").reshape(-1, part.n)
     missing = len(COLUMNS) - len(stored)
     if missing:
-        added = np.repeat(np.array(_SINCE_FORMAT_2[-missing:], "<i8")[:, None], part.n, axis=1)
+        added = np.repeat(np.array(_ADDED[-missing:], "<i8")[:, None], part.n, axis=1)
         stored = np.concatenate((stored, added))
     return stored.T
 
@@ -318,10 +319,8 @@ def remains(parts: Sequence[Segment]) -> list[str]:
     for part in parts:
         if part.encoding == "rows":
             kept = decode_columns(part)[erased]
-            added = len(_SINCE_FORMAT_2)
-            left = (
-                kept[:, 1:-added].any() or (~np.isin(kept[:, -added:], (0, *_SINCE_FORMAT_2))).any()
-            )
+            added = len(_ADDED)
+            left = kept[:, 1:-added].any() or (~np.isin(kept[:, -added:], (0, *_ADDED))).any()
         elif part.encoding == "terms":
             rows = revert(decode_postings(part.bytes), part.n)
             left = any(rows[place] for place in np.flatnonzero(erased).tolist())

@@ -7,21 +7,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mnemos.errors import FormatTooNew, ModelMismatch, StoreError, StoreFull
+from mnemos.errors import FormatTooNew, ModelMismatch, NotFound, StoreError, StoreFull
 from mnemos.kernel import blobs, keys, schema, segments, tokens
 from mnemos.kernel.batch import Outcome
+from mnemos.kernel.binding import BoundTx
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Changes
 from mnemos.kernel.commit import Commit, stored_twin
+from mnemos.kernel.governance.grants import Verb, access_of, admit
+from mnemos.kernel.governance.system import SYSTEM
+from mnemos.kernel.governance.views import View, tenant_view
 from mnemos.kernel.overlay import Overlay, StagedBlobs
 from mnemos.kernel.pages import PageCache
 from mnemos.kernel.ports import Blobs, Clock, Embedder, Entropy, Ids, ReadTx, Store, WriteTx
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import Meta, Space
 from mnemos.kernel.upkeep import compaction, jobs
-from mnemos.kernel.upkeep.rebuild import rebuild_externals, rebuild_terms, rebuild_validity
+from mnemos.kernel.upkeep.rebuild import rebuild_columns, rebuild_externals, rebuild_terms
 from mnemos.kernel.upkeep.usage import UsageBuffer
-from mnemos.types import Place, View
+from mnemos.types import Place
 
 SOON = 5 * jobs.SECOND
 """How long a job waits that only has to go on with what the call itself tries, or has tried."""
@@ -100,7 +104,7 @@ class Vault:
         self.scrub()
 
     def _check_lexicon(self, rebuild: bool) -> None:
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             lexicon = tx.get(schema.META, ("lexicon",))
         if lexicon is not None and lexicon.value == LEXICON:
             return
@@ -109,23 +113,23 @@ class Vault:
                 f"the vault's word index was made by {lexicon.value!r}, this is {LEXICON!r}; "
                 "run `mnemos reembed --words` to make it again from the memories themselves"
             )
-        with self.store.write() as tx:
+        with self.store.write(SYSTEM) as tx:
             rebuild_terms(tx, self.store.blobs)
             tx.put(schema.META, Meta("lexicon", LEXICON))
 
     def _finish_lift(self) -> None:
         """Bring what only the kernel understands up to date, after a store lifted its format."""
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             lifted = tx.get(schema.META, ("lift",))
         if lifted is not None:
-            with self.store.write() as tx:
-                rebuild_validity(tx, self.store.blobs)
+            with self.store.write(SYSTEM) as tx:
+                rebuild_columns(tx, self.store.blobs)
                 rebuild_externals(tx)
                 tx.delete(schema.META, ("lift",))
 
     def space(self) -> Space | None:
         """Return the vector space in use; None while nothing was ever embedded."""
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             return active_space(tx)
 
     def use(self, embedder: Embedder) -> Space:
@@ -138,7 +142,7 @@ class Vault:
         """
         found = self.space()
         if found is None:
-            with self.store.write() as tx:
+            with self.store.write(SYSTEM) as tx:
                 found = active_space(tx) or _new_space(tx, embedder)
         if found.fingerprint != embedder.fingerprint:
             raise ModelMismatch(
@@ -168,8 +172,9 @@ class Vault:
         """
         outcomes: list[Outcome] = []
         stale: set[tuple[str, int]] = set()
+        tenant = staged[0].changes.scope.tenant if staged else lease.tenant if lease else ""
         try:
-            with self.store.write() as tx:
+            with self.store.write(tenant_view(tenant)) as tx:
                 if lease is not None:
                     jobs.finish(tx, lease, self.clock.now())
                 for item in staged:
@@ -182,7 +187,7 @@ class Vault:
                 if any(outcome.forgotten for outcome in outcomes):
                     since = f"{staged[-1].changes.scope.tenant}:{outcomes[-1].seq}"
                     tx.put(schema.META, Meta("scrub", since))
-                self.usage.flush(tx)
+                self.usage.flush(tx, tenant)
         except StoreFull:
             with suppress(StoreError):
                 blobs.sweep(self.store)  # those put for rows that did not come about
@@ -253,7 +258,7 @@ class Vault:
 
     def duplicates(self, changes: Changes) -> list[int]:
         """Return which additions, by place, say what is stored already under their external id."""
-        with self.store.read() as tx:
+        with self.store.read(tenant_view(changes.scope.tenant)) as tx:
             return [
                 place
                 for place, change in enumerate(changes.changes)
@@ -263,7 +268,7 @@ class Vault:
 
     def preview(self, staged: Sequence[Staged]) -> Outcome:
         """Return what the last of the staged changes would do after the others; nothing is made."""
-        with self.store.read() as tx:
+        with self.store.read(tenant_view(staged[-1].changes.scope.tenant)) as tx:
             overlay, blobs = Overlay(tx), StagedBlobs(self.store.blobs)
             outcomes = [self._prepare(overlay, blobs, item).run(item.vectors) for item in staged]
         return outcomes[-1]
@@ -274,14 +279,14 @@ class Vault:
         Tried after every forget, and again by a job, and at the next opening, while a reader
         prevents it.
         """
-        with self.store.read() as tx:
+        with self.store.read(SYSTEM) as tx:
             pending = tx.get(schema.META, ("scrub",))
         if pending is None:
             return Place(name="log", status="purged")
         hindrance = self.store.scrub()
         if hindrance:
             return Place(name="log", status="pending", why=hindrance)
-        with self.store.write() as tx:
+        with self.store.write(SYSTEM) as tx:
             if tx.get(schema.META, ("scrub",)) == pending:  # else somebody forgot more meanwhile
                 tx.delete(schema.META, ("scrub",))
                 jobs.withdraw(tx, pending.value.rpartition(":")[0], "scrub")
@@ -290,15 +295,44 @@ class Vault:
     @contextmanager
     def reader(self, view: View, staged: Sequence[Staged] = ()) -> Generator[Reader, None, None]:
         """Open a snapshot through a view, with staged changes laid over it if there are any."""
-        with self.store.read() as tx:
-            space = active_space(tx)
-            if not staged:
-                yield Reader(tx, self.store.blobs, view, cache=self.cache, space=space)
-                return
+        if not staged:
+            with self.store.read(view) as tx:
+                yield Reader(
+                    tx,
+                    self.store.blobs,
+                    admit(tx, view),
+                    cache=self.cache,
+                    space=active_space(tx),
+                )
+            return
+        with self.store.read(tenant_view(view.tenant)) as tx:
             overlay, blobs = Overlay(tx), StagedBlobs(self.store.blobs)
             for item in staged:
                 self._prepare(overlay, blobs, item).run(item.vectors)
-            yield Reader(overlay, blobs, view, cache=PageCache(), space=space)
+            bound = BoundTx(overlay, view)
+            space = active_space(tx)
+            yield Reader(bound, blobs, admit(bound, view), cache=PageCache(), space=space)
+
+    def owner_of(self, tenant: str, id: str, principal: str) -> str:
+        """Return the subject a cube belongs to, if the principal may read there.
+
+        Raises
+        ------
+        NotFound
+            If the tenant has no such cube, or the principal may not know that it has.
+        """
+        with self.store.read(tenant_view(tenant)) as tx:
+            found = tx.get(schema.IDS, (tenant, id))
+            row = tx.get(schema.SUBJECTS, (tenant, found.subject)) if found else None
+            now = self.clock.now()
+            if row is not None:
+                access = access_of(tx, tenant, principal, row.name, now)
+                if access.whole or access.having(Verb.READ):
+                    return row.name
+        raise NotFound(
+            f"no memory {id!r} in this tenant: it was forgotten or never written; "
+            "`get_all` lists what there is"
+        )
 
     def read(
         self, view: View, action: Callable[[Reader], Read], staged: Sequence[Staged] = ()
@@ -318,7 +352,7 @@ class Vault:
     def flush_usage(self) -> None:
         """Write what reads were counted; where that cannot be done they are lost, no more."""
         if len(self.usage):
-            with suppress(StoreError), self.store.write() as tx:
+            with suppress(StoreError), self.store.write(SYSTEM) as tx:
                 self.usage.flush(tx)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ half a sentence guesses the rest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from mnemos.kernel.keys import spoken_date
 from mnemos.kernel.ports import TokenCounter
 from mnemos.kernel.tokens import fold
 from mnemos.retrieval.time_expressions import is_relative
-from mnemos.types import Citation, Context, Kind, MemCube, Origin, TimeMention, Trace
+from mnemos.types import TRUSTED, Citation, Context, Kind, MemCube, TimeMention, Trace
 
 STANDING = (Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE)
 """Kinds that are always packed, whatever is asked: similarity finds almost none of them."""
@@ -25,8 +26,7 @@ STANDING_SHARE = 0.5
 
 _DAY = timedelta(hours=23)  # the shortest there is: clocks go forward
 _NOON = timedelta(hours=12)
-
-TRUSTED = frozenset({Origin.USER, Origin.AGENT})
+_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 
 
 def estimate_tokens(text: str) -> int:
@@ -80,20 +80,26 @@ def _words(cube: MemCube) -> str:
     return f"{said} ({'; '.join(meant)})" if meant else said
 
 
+def is_trusted(cube: MemCube) -> bool:
+    """Return whether a memory is packed as it is, not quoted as outside content."""
+    return cube.header.counted_trust >= TRUSTED
+
+
 def _line(cube: MemCube, label: str) -> _Line:
     moment = cube.header.happened_at or cube.recorded_at
     speaker = " ".join(f"{cube.header.speaker or cube.header.role or ''}: ".split()).lstrip(": ")
-    speaker = f"{speaker} " if speaker else ""
-    said = _words(cube)
-    if cube.header.origin not in TRUSTED:
-        speaker, inner = _unmarked(speaker), _unmarked(said)
-        said = f'<quoted origin="{cube.header.origin}">{inner}</quoted>'
-    return _Line(moment.timestamp(), _heading(cube), f"{speaker}{said} [{label}]", cube)
+    said = f"{speaker} {_words(cube)}" if speaker else _words(cube)
+    if not is_trusted(cube):
+        said = f'<quoted origin="{cube.header.origin}">{_unmarked(said)}</quoted>'
+    return _Line(moment.timestamp(), _heading(cube), f"{said} [{label}]", cube)
 
 
 def _unmarked(text: str) -> str:
-    """Return text that can neither close nor open a quotation."""
-    return text.replace("<", "‹").replace(">", "›")
+    """Return text that can neither close nor open a quotation, nor begin a line of its own.
+
+    Who said it stands inside: a name is outside content as well.
+    """
+    return _BREAKS.sub(" ⏎ ", text.strip()).replace("<", "‹").replace(">", "›")
 
 
 def _layout(standing: Sequence[_Line], evidence: Iterable[_Line]) -> str:
@@ -179,6 +185,7 @@ def pack(
             Citation(label=line.text.rsplit("[", 1)[1].rstrip("]"), id=line.cube.id)
             for line in lines
         ),
-        tainted=any(line.cube.header.origin not in TRUSTED for line in lines),
+        tainted=not all(is_trusted(line.cube) for line in lines),
+        max_trust=min((line.cube.header.counted_trust for line in lines), default=1.0),
         trace=trace or Trace(),
     )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnemos.kernel.arrays import PageArrays
+from mnemos.kernel.schema import UNRANKED
 from mnemos.retrieval import signals
 from mnemos.types import Reason
 
@@ -196,13 +197,13 @@ def rank(
     arrays : PageArrays
         The page.
     mask : (rows,) bool
-        Which rows may be seen.
+        Which rows may be seen; recalled text that came back is left out.
     question : Question
         What is asked.
     top_k : int
         How many to return at most.
     """
-    rows = signals.arrange(arrays, mask)
+    rows = signals.arrange(arrays, mask & (arrays.column("length") != UNRANKED))
     if not len(rows):
         return []
     counts, lists = score_lists(rows, question)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mnemos.errors import StoreClosed, StoreError
+from mnemos.kernel.binding import BoundTx, Reach
 from mnemos.kernel.overlay import Overlay, in_range, order_of
 from mnemos.kernel.ports import Blobs, Key, ReadTx, Row, Table, WriteTx
 from mnemos.kernel.schema import TABLES
@@ -116,11 +117,12 @@ class MemoryStore:
 
     Examples
     --------
+    >>> from mnemos.kernel.governance.views import tenant_view
     >>> from mnemos.kernel.schema import META, Meta
     >>> store = MemoryStore()
-    >>> with store.write() as tx:
+    >>> with store.write(tenant_view("default")) as tx:
     ...     tx.put(META, Meta("colour", "blue"))
-    >>> with store.read() as tx:
+    >>> with store.read(tenant_view("default")) as tx:
     ...     tx.get(META, ("colour",))
     Meta(name='colour', value='blue')
     """
@@ -157,17 +159,17 @@ class MemoryStore:
         return iter((found[::-1] if reverse else found)[:limit])
 
     @contextmanager
-    def read(self) -> Generator[ReadTx, None, None]:
-        """Open a snapshot."""
+    def read(self, view: Reach) -> Generator[ReadTx, None, None]:
+        """Open a snapshot through a view."""
         with self._turn():
-            yield self
+            yield BoundTx(self, view)
 
     @contextmanager
-    def write(self) -> Generator[WriteTx, None, None]:
+    def write(self, view: Reach) -> Generator[WriteTx, None, None]:
         """Take the lock; leaving normally applies the writes, leaving by exception drops them."""
         with self._turn(writing=True):
             overlay = Overlay(self)
-            yield overlay
+            yield BoundTx(overlay, view)
             for name, changes in overlay.changes.items():
                 rows = self._tables[name]
                 for key, row in changes.items():

@@ -13,32 +13,27 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mnemos.errors import (
     FormatTooNew,
-    InvalidInput,
     StoreBusy,
     StoreClosed,
     StoreCorrupt,
     StoreError,
 )
-from mnemos.kernel.ports import Blobs, Faults, Key, ReadTx, Row, Table, WriteTx
+from mnemos.kernel.binding import Reach
+from mnemos.kernel.governance.system import SYSTEM
+from mnemos.kernel.ports import Blobs, Faults, ReadTx, WriteTx
 from mnemos.kernel.schema import FORMAT, TABLES
 from mnemos.stores import forks, sqlite_files
 from mnemos.stores.files import FileBlobs, NoFaults, network_filesystem
 from mnemos.stores.sqlite_errors import REFUSALS, translate
-from mnemos.stores.sqlite_form import (
-    MIGRATIONS,
-    create_statements,
-    insert_statement,
-    mistyped,
-    order_columns,
-    select_statement,
-)
+from mnemos.stores.sqlite_form import MIGRATIONS, create_statements, mistyped
+from mnemos.stores.sqlite_tx import SQLiteTx
 
 APPLICATION_ID = 0x4D4E454D
 """``MNEM`` in the file's header, so that a vault is told from any other database."""
@@ -72,84 +67,6 @@ class _Connection:
     def __del__(self) -> None:
         if not self.closed:
             self.close()
-
-
-class _Tx:
-    """A transaction on one connection: reads for everyone, writes where it was opened for them."""
-
-    def __init__(self, connection: sqlite3.Connection, faults: Faults, path: str) -> None:
-        self._execute = connection.execute
-        self._faults = faults
-        self._path = path
-
-    def get(self, table: Table[Row], key: Key) -> Row | None:
-        """Return the row with exactly this primary key."""
-        sql = select_statement(
-            table.name, table.row._fields, table.columns_of(None), len(key), (False, False), False
-        )
-        return next(self._rows(table, self._run(sql, (*key, 1))), None)
-
-    def scan(
-        self,
-        table: Table[Row],
-        prefix: Key,
-        *,
-        index: str | None = None,
-        start: str | int | None = None,
-        stop: str | int | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-    ) -> Iterator[Row]:
-        """Walk the rows whose leading columns equal ``prefix``, in order."""
-        bounds = (start is not None, stop is not None)
-        sql = select_statement(
-            table.name, table.row._fields, order_columns(table, index), len(prefix), bounds, reverse
-        )
-        limits = [bound for bound in (start, stop) if bound is not None]
-        found = self._run(sql, (*prefix, *limits, -1 if limit is None else limit))
-        return self._rows(table, found)
-
-    def _rows(self, table: Table[Row], cursor: sqlite3.Cursor) -> Iterator[Row]:
-        """Fetch; a damaged page may show itself at any row."""
-        try:
-            for found in cursor:
-                yield table.row._make(found)
-        except REFUSALS as error:
-            raise translate(error, self._path) from error
-
-    def insert(self, table: Table[Row], rows: Iterable[Row]) -> None:
-        """Add rows whose primary keys are new."""
-        sql = insert_statement(table.name, len(table.row._fields), "INSERT")
-        for row in rows:
-            self._change(sql, row)
-
-    def put(self, table: Table[Row], row: Row) -> None:
-        """Add a row, or replace the one with its primary key."""
-        self._change(insert_statement(table.name, len(row), "REPLACE"), row)
-
-    def delete(self, table: Table[Row], prefix: Key) -> None:
-        """Remove every row whose leading key columns equal ``prefix``."""
-        where = " AND ".join(f"{name}=?" for name in table.row._fields[: len(prefix)])
-        self._change(f"DELETE FROM {table.name} WHERE {where}", tuple(prefix))
-
-    def change(self, sql: str) -> None:
-        """Run a statement that changes the form itself, for migrations."""
-        self._change(sql, ())
-
-    def _change(self, sql: str, values: tuple[Any, ...]) -> None:
-        self._faults.reach("sql")
-        self._run(sql, values)
-
-    def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
-        try:
-            return self._execute(sql, values)
-        except REFUSALS as error:
-            raise translate(error, self._path) from error
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise InvalidInput(
-                f"cannot be stored: {error}; allowed are text without lone surrogates and numbers "
-                "of 64 bits"
-            ) from error
 
 
 class SQLiteStore:
@@ -217,21 +134,21 @@ class SQLiteStore:
         return self._blobs
 
     @contextmanager
-    def read(self) -> Generator[ReadTx, None, None]:
-        """Open a snapshot; inside a transaction of the same thread, share it."""
+    def read(self, view: Reach) -> Generator[ReadTx, None, None]:
+        """Open a snapshot through a view; inside a transaction of the same thread, share it."""
         with self._using() as connection:
             if connection.depth == 0:
                 self._run(connection, "BEGIN")
             connection.depth += 1
             try:
-                yield _Tx(connection.raw, self._faults, self._path)
+                yield SQLiteTx(connection.raw, self._faults, self._path, view)
             finally:
                 connection.depth -= 1
                 if connection.depth == 0:
                     self._end(connection)
 
     @contextmanager
-    def write(self) -> Generator[WriteTx, None, None]:
+    def write(self, view: Reach) -> Generator[WriteTx, None, None]:
         """Take the write lock; leaving normally commits durably, leaving by exception undoes."""
         with self._using() as connection:
             if connection.depth:
@@ -240,7 +157,7 @@ class SQLiteStore:
                 self._run(connection, "BEGIN IMMEDIATE")
                 connection.depth = 1
                 try:
-                    yield _Tx(connection.raw, self._faults, self._path)
+                    yield SQLiteTx(connection.raw, self._faults, self._path, view)
                     self._own(connection)
                     self._faults.reach("commit")
                     self._run(connection, "COMMIT")
@@ -351,7 +268,7 @@ class SQLiteStore:
         return given
 
     def _cut_end(self, most: int) -> int:
-        with self.write(), self._using() as connection:
+        with self.write(SYSTEM), self._using() as connection:
             size = self._one(connection, "PRAGMA page_size")
             if most < size or self._one(connection, "PRAGMA auto_vacuum") != AUTO_VACUUM:
                 return 0
@@ -462,7 +379,7 @@ class SQLiteStore:
         with self._using() as connection:
             version, application = self._stamp(connection)
         if application != APPLICATION_ID or version != FORMAT:
-            with self.write() as tx, self._using() as connection:
+            with self.write(SYSTEM) as tx, self._using() as connection:
                 self._lift(tx, connection)
 
     def _stamp(self, connection: _Connection) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from mnemos.kernel.ports import Table
-from mnemos.kernel.schema import ALIVE, EARLIEST, TABLES
+from mnemos.kernel.schema import ALIVE, EARLIEST, TABLES, TAIL
 
 _SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
 
@@ -56,7 +56,7 @@ def _lift_to_2(tx: Any) -> None:
         (
             "tail",
             "tenant,subject,branch,born,cube,content,state,kind,session,agent,speaker,at,expires,"
-            f"length,{EARLIEST},{ALIVE},terms",
+            f"length,{EARLIEST},{ALIVE},0,terms",
         ),
         (
             "pages",
@@ -67,17 +67,36 @@ def _lift_to_2(tx: Any) -> None:
             f"AND v.branch=o.branch AND v.dead<{ALIVE}),0,0",
         ),
     ):
-        tx.change(f"ALTER TABLE {name} RENAME TO old_{name}")
-        table = next(item for item in TABLES if item.name == name)
-        for statement in table_statements(table):
-            tx.change(statement)
-        tx.change(f"INSERT INTO {name} SELECT {columns} FROM old_{name} o")
-        tx.change(f"DROP TABLE old_{name}")
+        _reshape(tx, name, columns)
     tx.change("INSERT INTO forgotten SELECT tenant,cube,seq FROM events WHERE verb='forget'")
     tx.change("REPLACE INTO meta VALUES ('lift', '2')")
 
 
-MIGRATIONS: dict[int, Callable[[Any], None]] = {1: _lift_to_2}
+_NEW_IN_3 = frozenset("rules intake reads".split())
+
+
+def _lift_to_3(tx: Any) -> None:
+    """Governance: rules, intake, counts of reads, and who may read a row."""
+    for table in TABLES:
+        if table.name in _NEW_IN_3:
+            for statement in table_statements(table):
+                tx.change(statement)
+    columns = ",".join("0" if name == "guard" else name for name in TAIL.row._fields)
+    _reshape(tx, "tail", columns)
+    tx.change("REPLACE INTO meta VALUES ('lift', '3')")
+
+
+def _reshape(tx: Any, name: str, columns: str) -> None:
+    """Make a table anew in today's form, its rows selected from the old one."""
+    tx.change(f"ALTER TABLE {name} RENAME TO old_{name}")
+    table = next(item for item in TABLES if item.name == name)
+    for statement in table_statements(table):
+        tx.change(statement)
+    tx.change(f"INSERT INTO {name} SELECT {columns} FROM old_{name} o")
+    tx.change(f"DROP TABLE old_{name}")
+
+
+MIGRATIONS: dict[int, Callable[[Any], None]] = {1: _lift_to_2, 2: _lift_to_3}
 """Format to the function that lifts a vault from it to the next."""
 
 
@@ -90,11 +109,15 @@ def select_statement(
     columns: tuple[str, ...],
     order: tuple[str, ...],
     depth: int,
+    held: tuple[str, ...],
     bounds: tuple[bool, bool],
     reverse: bool,
 ) -> str:
-    """Return the statement that walks a table: ``depth`` columns given, the next one bounded."""
-    where = [f"{column}=?" for column in order[:depth]]
+    """Return the statement that walks a table: ``depth`` columns given, the next one bounded.
+
+    ``held`` are the columns of scope that the view holds besides.
+    """
+    where = [f"{column}=?" for column in (*order[:depth], *held)]
     if bounds[0]:
         where.append(f"{order[depth]}>=?")
     if bounds[1]:

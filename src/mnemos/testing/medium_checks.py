@@ -7,6 +7,7 @@ from contextlib import closing
 from random import Random
 from typing import Any, TypeAlias
 
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.ports import OVERLAP, Store, Table
 from mnemos.kernel.schema import SEGMENTS, SOURCES, Segment, Source
 from mnemos.testing.expectations import equal, expect
@@ -16,7 +17,7 @@ MakeStore: TypeAlias = Callable[[], Store]
 
 def fill(store: Store, *filling: tuple[Table[Any], Iterable[Any]]) -> None:
     """Write rows in one transaction."""
-    with store.write() as tx:
+    with store.write(SYSTEM) as tx:
         for table, rows in filling:
             tx.insert(table, rows)
 
@@ -27,10 +28,10 @@ def check_scrub_keeps_what_is_there(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         equal(store.scrub(), "", "scrub of a new store")
         fill(store, (SEGMENTS, [segment, segment._replace(segment=2)]))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.delete(SEGMENTS, ("t", 1, 0, 1))
         equal(store.scrub(), "", "scrub with no reader")
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(SEGMENTS, ())), [segment._replace(segment=2)], "after scrub")
 
 
@@ -40,7 +41,7 @@ def check_vacuum_keeps_what_is_there(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         fill(store, (SEGMENTS, [kept, *(kept._replace(segment=n) for n in range(2, 9))]))
         expect(store.free() < 300_000, "a store that was only filled says that it is empty")
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             for n in range(2, 9):
                 tx.delete(SEGMENTS, ("t", 1, 0, n))
         unused = store.free()
@@ -50,7 +51,7 @@ def check_vacuum_keeps_what_is_there(make_store: MakeStore) -> None:
         store.vacuum(-1)
         expect(store.free() < 300_000, "a full vacuum left unused bytes")
         equal(store.check(), [], "check after vacuum")
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(SEGMENTS, ())), [kept], "rows after vacuum")
 
 
@@ -77,13 +78,13 @@ def check_images_show_what_is_stored(make_store: MakeStore) -> None:
     blob = Random(4).randbytes(100_000)
     with closing(make_store()) as store:
         fill(store, (SOURCES, [row]), (SEGMENTS, [segment]))
-        with store.write():
+        with store.write(SYSTEM):
             store.blobs.put("large", blob)
         seen = _together(store)
         for wanted in (word, segment.bytes, blob[500:564], number.to_bytes(8, "big")):
             expect(wanted in seen, "images leave out what is stored")
         fill(store, (SOURCES, [later]))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.delete(SOURCES, ("t", word.decode()))
             tx.delete(SEGMENTS, ("t", number))
             store.blobs.delete("large")

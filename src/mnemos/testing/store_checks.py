@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 from mnemos.errors import StoreClosed, StoreError
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.ports import ReadTx, Table, WriteTx
 from mnemos.kernel.schema import (
     ACTORS,
@@ -74,12 +75,12 @@ def check_get_returns_the_row_of_a_key(make_store: MakeStore) -> None:
     """Check that ``get`` returns exactly the row under a key, in every table; None for others."""
     rows = _samples(24)
     with closing(make_store()) as store:
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             for table, wanted in rows:
                 got = tx.get(table, table.key_of(wanted[0]))
                 equal(got, None, f"{table.name} of an empty store")
         fill(store, *((table, wanted[:12]) for table, wanted in rows))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             for table, wanted in rows:
                 for row in wanted[:12]:
                     got = tx.get(table, table.key_of(row))
@@ -99,7 +100,7 @@ def check_scan_keeps_order_and_bounds(make_store: MakeStore) -> None:
     random = Random("scan")
     with closing(make_store()) as store:
         fill(store, *rows)
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             for table, held in rows:
                 for index in _orders(table):
                     for options in _scans(table, index, held, random):
@@ -134,7 +135,7 @@ def check_scans_may_interleave(make_store: MakeStore) -> None:
     rows = [Source("t", f"s{i:03}", f"d{i:03}") for i in range(300)]
     with closing(make_store()) as store:
         fill(store, (SOURCES, rows))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             seen: list[Any] = []
             forward = tx.scan(SOURCES, ("t",))
             backward = tx.scan(SOURCES, ("t",), reverse=True)
@@ -162,7 +163,7 @@ def check_values_come_back_unchanged(make_store: MakeStore) -> None:
     settings = [Meta(f"{place}:{text[:99]}", text) for place, text in enumerate(texts)]
     with closing(make_store()) as store:
         fill(store, (CONTENTS, contents), (HEADS, heads), (META, settings))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             expect(list(tx.scan(CONTENTS, ("t",))) == contents, "bytes came back changed")
             equal(sorted(tx.scan(HEADS, ())), sorted(heads), "numbers")
             for row in settings:
@@ -176,17 +177,17 @@ def check_insert_refuses_a_taken_key(make_store: MakeStore) -> None:
     """
     with closing(make_store()) as store:
         fill(store, (META, [Meta("a", "old")]))
-        with raises(StoreError, "insert of a committed key"), store.write() as tx:
+        with raises(StoreError, "insert of a committed key"), store.write(SYSTEM) as tx:
             tx.put(META, Meta("b", "lost with the transaction"))
             tx.insert(META, [Meta("a", "new")])
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(META, ())), [Meta("a", "old")], "after the undone insert")
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.insert(META, [Meta("c", "first")])
             with raises(StoreError, "insert of a staged key"):
                 tx.insert(META, [Meta("c", "second")])
             tx.insert(META, [Meta("d", "later")])
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             kept = [Meta("a", "old"), Meta("c", "first"), Meta("d", "later")]
             equal(list(tx.scan(META, ())), kept, "a transaction that went on")
 
@@ -195,13 +196,13 @@ def check_put_replaces(make_store: MakeStore) -> None:
     """Check that ``put`` adds or replaces a row, and no index finds the old values any more."""
     with closing(make_store()) as store:
         fill(store, (SUBJECTS, [Subject("t", 1, "ana"), Subject("t", 2, "bo")]))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.put(SUBJECTS, Subject("t", 1, "zoe"))
             tx.put(SUBJECTS, Subject("t", 3, "cy"))
             by_name = list(tx.scan(SUBJECTS, ("t",), index="name"))
         after = [Subject("t", 2, "bo"), Subject("t", 3, "cy"), Subject("t", 1, "zoe")]
         equal(by_name, after, "by name, inside the transaction")
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(SUBJECTS, ("t",), index="name")), after, "by name, afterwards")
             equal(list(tx.scan(SUBJECTS, ("t", "ana"), index="name")), [], "the old name")
             equal(tx.get(SUBJECTS, ("t", 1)), Subject("t", 1, "zoe"), "by key")
@@ -213,14 +214,14 @@ def check_delete_takes_a_prefix(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         for depth in (1, 2, 3):
             fill(store, (SOURCES, rows))
-            with store.write() as tx:
+            with store.write(SYSTEM) as tx:
                 tx.delete(SOURCES, rows[0][:depth])
                 tx.delete(SOURCES, ("nobody",))
                 wanted = [row for row in rows if row[:depth] != rows[0][:depth]]
                 equal(list(tx.scan(SOURCES, ())), wanted, "inside the transaction")
-            with store.read() as tx:
+            with store.read(SYSTEM) as tx:
                 equal(list(tx.scan(SOURCES, ())), wanted, f"delete by {depth} columns")
-            with store.write() as tx:
+            with store.write(SYSTEM) as tx:
                 for tenant in ("a", "ab"):
                     tx.delete(SOURCES, (tenant,))
 
@@ -229,12 +230,12 @@ def check_delete_and_insert_in_one_transaction(make_store: MakeStore) -> None:
     """Check that a key deleted in a transaction is free in it, and can be inserted again."""
     with closing(make_store()) as store:
         fill(store, (ACTORS, [Actor("t", 1, "old")]))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.delete(ACTORS, ("t", 1))
             equal(tx.get(ACTORS, ("t", 1)), None, "a deleted row")
             tx.insert(ACTORS, [Actor("t", 1, "new")])
             equal(tx.get(ACTORS, ("t", 1)), Actor("t", 1, "new"), "a row inserted again")
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(ACTORS, (), index="name")), [Actor("t", 1, "new")], "afterwards")
 
 
@@ -243,19 +244,19 @@ def check_a_write_is_all_or_nothing(make_store: MakeStore) -> None:
     rows = _samples(6)
     with closing(make_store()) as store:
         fill(store, *rows)
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             before = _everything(tx)
         for error in (Deliberate("stop"), KeyboardInterrupt()):
-            with raises(type(error), "the error of the caller"), store.write() as tx:
+            with raises(type(error), "the error of the caller"), store.write(SYSTEM) as tx:
                 for table, held in rows:
                     tx.delete(table, table.key_of(held[0]))
                     tx.put(table, held[1])
                     tx.insert(table, [_unlike(table, held)])
                 raise error
-            with store.read() as tx:
+            with store.read(SYSTEM) as tx:
                 equal(_everything(tx), before, f"after {error!r}")
         fill(store, (META, [Meta("the store", "still writes")]))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(tx.get(META, ("the store",)), Meta("the store", "still writes"), "a later write")
 
 
@@ -269,7 +270,7 @@ def check_a_write_sees_itself(make_store: MakeStore) -> None:
     """Check that inside ``write``, get and scan show what it did so far, in every order."""
     with closing(make_store()) as store:
         fill(store, *_samples(10))
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             for table in TABLES:
                 held = {table.key_of(row): row for row in tx.scan(table, ())}
                 for row in sample_rows(table, 12, seed=2):
@@ -290,13 +291,13 @@ def check_reads_of_a_thread_share_a_snapshot(make_store: MakeStore) -> None:
     """Check that reads nest in a thread, and an error in one leaves the store usable."""
     with closing(make_store()) as store:
         fill(store, (META, [Meta("a", "1")]))
-        with store.read() as outer:
-            with raises(Deliberate, "an error inside a nested read"), store.read() as inner:
+        with store.read(SYSTEM) as outer:
+            with raises(Deliberate, "an error inside a nested read"), store.read(SYSTEM) as inner:
                 equal(inner.get(META, ("a",)), outer.get(META, ("a",)), "two nested reads")
                 raise Deliberate
             equal(outer.get(META, ("a",)), Meta("a", "1"), "the outer read goes on")
         fill(store, (META, [Meta("b", "2")]))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(len(list(tx.scan(META, ()))), 2, "a read after the nested ones")
 
 
@@ -306,13 +307,17 @@ def check_a_write_cannot_start_inside_a_transaction(make_store: MakeStore) -> No
     It could neither see a fresh snapshot nor be undone with the write around it.
     """
     with closing(make_store()) as store:
-        with store.read(), raises(StoreError, "a write inside a read"), store.write() as tx:
+        with (
+            store.read(SYSTEM),
+            raises(StoreError, "a write inside a read"),
+            store.write(SYSTEM) as tx,
+        ):
             tx.put(META, Meta("a", "inside a read"))
-        with store.write() as outer:
-            with raises(StoreError, "a write inside a write"), store.write() as tx:
+        with store.write(SYSTEM) as outer:
+            with raises(StoreError, "a write inside a write"), store.write(SYSTEM) as tx:
                 tx.put(META, Meta("b", "inside a write"))
             outer.put(META, Meta("c", "outside"))
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(list(tx.scan(META, ())), [Meta("c", "outside")], "what was written")
 
 
@@ -353,7 +358,7 @@ def check_a_reader_sees_one_moment(make_store: MakeStore) -> None:
 
         def writer() -> None:
             for value in range(1, rounds + 1):
-                with store.write() as tx:
+                with store.write(SYSTEM) as tx:
                     for name in names:
                         tx.put(META, Meta(name, str(value)))
                 written.set()
@@ -362,7 +367,7 @@ def check_a_reader_sees_one_moment(make_store: MakeStore) -> None:
             written.wait(_PATIENCE)
             last = 0
             while last < rounds:
-                with store.read() as tx:
+                with store.read(SYSTEM) as tx:
                     first = [row for row, _ in zip(tx.scan(META, ()), range(20), strict=False)]
                     value = int(first[0].value)
                     for row in reversed(all_at(value)):
@@ -382,14 +387,14 @@ def check_nothing_is_lost_between_writers(make_store: MakeStore) -> None:
 
         def writer(number: int) -> None:
             for turn in range(turns):
-                with store.write() as tx:
+                with store.write(SYSTEM) as tx:
                     row = tx.get(META, ("count",))
                     expect(row is not None, "the counter is gone")
                     tx.put(META, Meta("count", str(int(row.value) + 1 if row else 0)))
                     tx.insert(SOURCES, [Source("t", f"{number}", f"{turn:02}")])
 
         _together([lambda number=number: writer(number) for number in range(threads)])
-        with store.read() as tx:
+        with store.read(SYSTEM) as tx:
             equal(tx.get(META, ("count",)), Meta("count", str(threads * turns)), "the counter")
             wanted = [
                 Source("t", f"{number}", f"{turn:02}")
@@ -406,7 +411,7 @@ def check_acknowledged_is_seen_by_other_threads(make_store: MakeStore) -> None:
             fill(store, (CONTENTS, [Content("t", value, b"", b"x")]))
 
             def look(value: int = value) -> None:
-                with store.read() as tx:
+                with store.read(SYSTEM) as tx:
                     equal(len(list(tx.scan(CONTENTS, ("t",)))), value + 1, "rows seen")
 
             _together([look])
@@ -437,12 +442,12 @@ def check_blobs_inside_transactions(make_store: MakeStore) -> None:
     transaction that is undone may stay, for the kernel to sweep, or go.
     """
     with closing(make_store()) as store:
-        with store.write() as tx:
+        with store.write(SYSTEM) as tx:
             tx.put(META, Meta("blob", "aa"))
             store.blobs.put("aa", b"data")
             equal(store.blobs.get("aa"), b"data", "inside the transaction")
         equal(store.blobs.get("aa"), b"data", "after the commit")
-        with raises(Deliberate, "the error of the caller"), store.write():
+        with raises(Deliberate, "the error of the caller"), store.write(SYSTEM):
             store.blobs.put("aa", b"data")
             store.blobs.put("bb", b"other")
             raise Deliberate
@@ -472,9 +477,9 @@ def check_a_closed_store_refuses(make_store: MakeStore) -> None:
     fill(store, (META, [Meta("a", "1")]))
 
     def refused() -> None:
-        with raises(StoreClosed, "a read after close"), store.read():
+        with raises(StoreClosed, "a read after close"), store.read(SYSTEM):
             pass
-        with raises(StoreClosed, "a write after close"), store.write() as tx:
+        with raises(StoreClosed, "a write after close"), store.write(SYSTEM) as tx:
             tx.put(META, Meta("b", "2"))
 
     store.close()
@@ -493,13 +498,13 @@ def check_it_behaves_like_a_dictionary(make_store: MakeStore) -> None:
         for turn in range(60):
             staged = {name: dict(rows) for name, rows in held.items()}
             undo = random.random() < 0.3
-            with suppress(Deliberate), store.write() as tx:
+            with suppress(Deliberate), store.write(SYSTEM) as tx:
                 for _ in range(random.randrange(1, 12)):
                     _step(tx, random.choice(tables), staged, random)
                 if undo:
                     raise Deliberate
             held = held if undo else staged
-            with store.read() as tx:
+            with store.read(SYSTEM) as tx:
                 for table, index in every_order:
                     wanted = naive_scan(table, held[table.name].values(), (), index=index)
                     got = list(tx.scan(table, (), index=index))

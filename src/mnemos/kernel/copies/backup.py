@@ -12,6 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,8 @@ from mnemos.kernel.blobs import MissingBlob
 from mnemos.kernel.branches import NOW, RECORDS, ancestry, version_at
 from mnemos.kernel.canonical import decode_content
 from mnemos.kernel.changes import Amend, Changes, Forget, Rollback
-from mnemos.kernel.journal import tenants
+from mnemos.kernel.governance.system import SYSTEM
+from mnemos.kernel.journal import seq_at, tenants
 from mnemos.kernel.ports import Entropy, ReadTx, Store
 from mnemos.kernel.schema import MAIN, Blob, Forgotten, Meta, Suppressed
 from mnemos.kernel.timeline import says
@@ -87,19 +89,20 @@ def copy(source: Store, target: Store, *, progress: Progress | None = None) -> C
 
     Examples
     --------
+    >>> from mnemos.kernel.governance.system import SYSTEM
     >>> from mnemos.stores.memory import MemoryStore
     >>> source = MemoryStore()
-    >>> with source.write() as tx:
+    >>> with source.write(SYSTEM) as tx:
     ...     tx.put(schema.META, Meta("colour", "blue"))
     >>> copy(source, MemoryStore()).rows
     1
     """
-    with target.read() as tx:
+    with target.read(SYSTEM) as tx:
         if any(next(tx.scan(table, (), limit=1), None) for table in schema.TABLES):
             raise Conflict("the target of a copy holds something already; give an empty store")
     overtaken: set[str] = set()
     for _ in range(ATTEMPTS):
-        with source.read() as tx:
+        with source.read(SYSTEM) as tx:
             blobs = _copy_blobs(tx, source, target, overtaken)
             if blobs is None:
                 continue
@@ -151,7 +154,7 @@ def _copy_rows(tx: ReadTx, target: Store, progress: Progress | None) -> int:
     copied = 0
     for table in schema.TABLES:
         for batch in _batches(tx.scan(table, ())):
-            with target.write() as out:
+            with target.write(SYSTEM) as out:
                 out.insert(table, batch)
             copied += len(batch)
             if progress is not None:
@@ -201,6 +204,24 @@ def forgotten(tx: ReadTx, tenant: str) -> list[Forgotten]:
     return list(tx.scan(schema.FORGOTTEN, (tenant,)))
 
 
+def lists_of(store: Store) -> list[Suppression]:
+    """Return the suppression lists of every tenant of a store."""
+    with store.read(SYSTEM) as tx:
+        return suppressions(tx)
+
+
+def heads_of(store: Store) -> list[schema.Head]:
+    """Return the ends of the journals of a store."""
+    with store.read(SYSTEM) as tx:
+        return list(tx.scan(schema.HEADS, ()))
+
+
+def positions_at(store: Store, tenants: Iterable[str], moment: datetime) -> dict[str, int]:
+    """Return the position each tenant's journal had reached at a wall time."""
+    with store.read(SYSTEM) as tx:
+        return {tenant: seq_at(tx, tenant, moment) for tenant in tenants}
+
+
 def suppressions(tx: ReadTx) -> list[Suppression]:
     """Return the suppression list of every tenant of a vault."""
     return [
@@ -234,7 +255,7 @@ def suppress(vault: Vault, given: Suppression, *, entropy: Entropy) -> tuple[int
     tuple of int
         How many memories and records were erased, and how many unknown ids were noted.
     """
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         if tx.get(schema.HEADS, (given.tenant,)) is None:
             return 0, 0
         cubes = _by_subject(tx, given)
@@ -261,7 +282,7 @@ def _by_subject(tx: ReadTx, given: Suppression) -> dict[str, list[str]]:
 
 def _forget(vault: Vault, scope: Scope, ids: Sequence[str]) -> int:
     """Erase cubes of one subject, those gone with a source of theirs left out."""
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         there = [id for id in ids if tx.get(schema.IDS, (scope.tenant, id)) is not None]
         held = _held(tx, scope.tenant, erasure.with_derived(tx, scope.tenant, there))
     if not there:
@@ -295,7 +316,7 @@ def _held(tx: ReadTx, tenant: str, ids: Iterable[str]) -> dict[int, list[str]]:
 def _forget_others(vault: Vault, given: Suppression, entropy: Entropy) -> tuple[int, int]:
     """Erase the records a list names, note what is unknown, and keep derivations away."""
     tenant, erased, noted = given.tenant, 0, 0
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         open_ids = [id for id in given.ids if tx.get(schema.FORGOTTEN, (tenant, id)) is None]
         for row in given.derived:
             if tx.get(schema.IDS, (tenant, row.source)) is not None:
@@ -335,14 +356,14 @@ def roll_back(vault: Vault, tenant: str, to: int) -> int:
         How many memories changed.
     """
     changed = 0
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         moved = _changed_after(tx, tenant, to)
     for subject, ids in moved.items():
-        with vault.store.read() as tx:
+        with vault.store.read(SYSTEM) as tx:
             row = tx.get(schema.SUBJECTS, (tenant, subject))
             branches = [item.branch for item in tx.scan(schema.BRANCHES, (tenant, subject))]
         for branch in (MAIN, *branches) if row is not None else ():
-            with vault.store.read() as tx:
+            with vault.store.read(SYSTEM) as tx:
                 thawed = _to_thaw(tx, (tenant, subject, branch), ids, to)
             scope = Scope(tenant=tenant, subject=row.name if row is not None else "")
             changes = (*thawed, Rollback(id=vault.ids.fresh(), to=to))

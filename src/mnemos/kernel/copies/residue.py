@@ -26,6 +26,7 @@ from mnemos.kernel.branches import RECORDS
 from mnemos.kernel.canonical import Body, decode_content, encode_header
 from mnemos.kernel.copies.byte_search import LEAST, ByteSearch
 from mnemos.kernel.erasure import contents_of
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.ports import OVERLAP, Blobs, ReadTx, Store
 from mnemos.kernel.postings import decode_terms
 from mnemos.kernel.schema import TailRow
@@ -275,7 +276,7 @@ def scan(store: Store, wanted: Sequence[Needle]) -> list[Finding]:
     if not numbers:
         return []
     chosen = [wanted[number] for number in numbers]
-    with store.read() as tx:
+    with store.read(SYSTEM) as tx:
         forms = {needle.form for needle in chosen}
         search = ByteSearch([needle.data for needle in chosen], most=1)
         kept = {

@@ -16,11 +16,12 @@ from mnemos.errors import NotFound, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.branches import NOW, ancestry, versions_of
 from mnemos.kernel.canonical import decode_content, moment
+from mnemos.kernel.governance.views import View
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.ports import ReadTx
 from mnemos.kernel.proof.log import Names
 from mnemos.kernel.schema import Event, Version
-from mnemos.types import Header, View
+from mnemos.types import Header
 
 DEPTH = 8
 """Steps followed in either direction where none is said."""

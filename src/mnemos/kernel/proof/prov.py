@@ -16,10 +16,11 @@ from mnemos.errors import NotFound
 from mnemos.kernel import schema
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.canonical import moment
+from mnemos.kernel.governance.views import View
 from mnemos.kernel.ports import Blobs, ReadTx
 from mnemos.kernel.proof.lineage import DEPTH, Family, Life, lineage
 from mnemos.kernel.schema import Event, Version
-from mnemos.types import Header, Text, View
+from mnemos.types import Header, Text
 
 NAMESPACE = "https://mnemos.invalid/ns#"
 """Names no page on the web: a name of our own under a domain that can never be registered."""

@@ -18,6 +18,7 @@ from mnemos.kernel import journal, schema, segments
 from mnemos.kernel.blobs import load_payload, orphans
 from mnemos.kernel.branches import NOW, RECORDS, ancestry, versions_of
 from mnemos.kernel.canonical import Body, commitment, decode_content
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.overlay import Overlay
 from mnemos.kernel.ports import Key, ReadTx, Row, Table
 from mnemos.kernel.projection import Projection
@@ -41,6 +42,7 @@ DERIVED: tuple[Table[Any], ...] = (
     schema.SNAPSHOTS,
     schema.RECORDS,
     schema.POLICIES,
+    schema.RULES,
 )
 """Tables made from the journal row by row; pages are compared as rows, sealed or not."""
 
@@ -146,7 +148,7 @@ def verify(
     report = Report()
     for problem in vault.store.check():
         report.note(f"file: {problem}")
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         for tenant in journal.tenants(tx):
             try:
                 _tenant(tx, vault, tenant, report, progress)
@@ -155,7 +157,7 @@ def verify(
         _checkpoints(tx, checkpoints, public_key, report)
         strays = orphans(tx, vault.store.blobs)
     if strays:
-        with vault.store.write() as tx:  # under the lock none is on its way to its commit
+        with vault.store.write(SYSTEM) as tx:  # under the lock none is on its way to its commit
             strays = orphans(tx, vault.store.blobs)
     for name in strays:
         report.note(f"blob {name} belongs to no memory; it is swept at the next opening")

@@ -22,7 +22,7 @@ from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import Version
 from mnemos.kernel.segments import KINDS, STATES
 from mnemos.kernel.upkeep import retention
-from mnemos.kernel.upkeep.retention import Policy, PolicyEntry
+from mnemos.kernel.upkeep.retention import QUARANTINE, Policy, PolicyEntry
 from mnemos.kernel.upkeep.usage import Law, read_usage
 from mnemos.kernel.vault import Vault
 from mnemos.types import CURRENT_STATES, Header, Kind, Scope, State
@@ -37,6 +37,7 @@ ROUTES: Mapping[State, tuple[State, ...]] = {
     State.MERGED: (State.ARCHIVED, State.EXPIRED),
     State.SUPERSEDED: (State.ARCHIVED, State.EXPIRED),
     State.ARCHIVED: (State.EXPIRED,),
+    State.QUARANTINED: (State.EXPIRED,),
 }
 """The legal steps from each state to expired; none of them shows a memory on the way."""
 
@@ -101,7 +102,8 @@ class Plan:
         self.entries = retention.stored(self.tx, *self.subject[:2])
         pages = [rows for branch in self._branches() if (rows := self._rows(branch)) is not None]
         ends = any((rows.expires < schema.ALIVE).any() for rows in pages)
-        self.mortal = bool(self.entries) or ends
+        waiting = any((rows.state == STATES.index(State.QUARANTINED)).any() for rows in pages)
+        self.mortal = bool(self.entries) or ends or waiting
         doomed: set[int] = set()
         for rows in pages:
             doomed.update(rows.cube[rows.gone].tolist())
@@ -163,6 +165,9 @@ class Plan:
             rows.over |= here & (expired | (rows.expires <= now))
             rows.gone |= here & (rows.expires <= now - round(grace * 1e6))
             rows.gone |= here & expired & (rows.born <= self._seq(grace))
+            waiting = here & (rows.state == STATES.index(State.QUARANTINED))
+            if waiting.any():
+                rows.over |= waiting & (rows.born <= self._seq(policy.quarantine or QUARANTINE))
             if policy.retain is not None:
                 rows.over |= here & (rows.cube <= self._seq(policy.retain))
                 self._judge_frozen(rows, here & ~expired & ~rows.gone, policy.retain + grace, kind)

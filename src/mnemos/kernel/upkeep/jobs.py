@@ -20,6 +20,7 @@ from typing import Any, cast
 from mnemos.errors import Conflict, InvalidInput, LeaseLost, NotFound
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import encode_json, microseconds, moment
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.ports import Clock, ReadTx, Store, WriteTx
 from mnemos.kernel.schema import Job, Meta
 
@@ -286,10 +287,10 @@ def claim(
     A job whose last allowed try never came to an end counts as dead: it may be what kills workers.
     """
     known = None if kinds is None else frozenset(kinds)
-    with store.read() as tx:
+    with store.read(tenant_view(tenant)) as tx:
         if next_due(tx, tenant, microseconds(clock.now()), kinds=known) is None:
             return None
-    with store.write() as tx:
+    with store.write(tenant_view(tenant)) as tx:
         now = microseconds(clock.now())
         while (row := next_due(tx, tenant, now, kinds=known)) is not None:
             if row.attempts < MOST_ATTEMPTS:

@@ -18,12 +18,16 @@ def rebuild_terms(tx: WriteTx, blobs: Blobs) -> None:
         _rebuild(tx, blobs, page, lambda _: True)
 
 
-def rebuild_validity(tx: WriteTx, blobs: Blobs) -> None:
-    """Write when things were true into pages sealed before rows said so."""
+_ADDED = (b'"valid_from"', b'"valid_to"', b'"access"', b'"sensitivity"')
+"""Header fields that rows of older formats did not carry."""
+
+
+def rebuild_columns(tx: WriteTx, blobs: Blobs) -> None:
+    """Write when things were true, and who may read them, into pages of before rows said so."""
     bounded = {
         (row.tenant, row.seq)
         for row in tx.scan(schema.CONTENTS, ())
-        if b'"valid_from"' in row.body or b'"valid_to"' in row.body
+        if any(name in row.body for name in _ADDED)
     }
     for page in list(tx.scan(schema.PAGES, ())) if bounded else ():
         _rebuild(tx, blobs, page, lambda row: (row.tenant, row.content) in bounded)

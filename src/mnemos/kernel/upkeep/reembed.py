@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mnemos.errors import ModelError
 from mnemos.kernel import schema, segments
 from mnemos.kernel.blobs import load_body
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Embedder, ReadTx, WriteTx
 from mnemos.kernel.schema import Page, Segment, Space
@@ -32,7 +33,7 @@ class Progress:
 
 def _ensure_space(vault: Vault, embedder: Embedder) -> Space:
     """Return the embedder's space, made beside the others where there is none."""
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         known = list(tx.scan(schema.SPACES, ()))
         for space in known:
             if space.fingerprint == embedder.fingerprint:
@@ -51,7 +52,7 @@ def _without_vector(tx: ReadTx, page: Page, space: int) -> Iterator[schema.TailR
         for parts in segments.grouped(tx, key, table):
             have.update(_filled(parts, space))
     for row in segments.page_rows(tx, key):
-        if row.length and row.born not in have:
+        if row.length > 0 and row.born not in have:
             yield row
 
 
@@ -84,7 +85,7 @@ def reembed(
     done = 0
     tried: set[tuple[segments.PageKey, int]] = set()
     while True:
-        with vault.store.read() as tx:
+        with vault.store.read(SYSTEM) as tx:
             heads = _heads(tx)
             every = list(tx.scan(schema.PAGES, ()))
             missing = {page[:3]: list(_without_vector(tx, page, space.space)) for page in every}
@@ -116,7 +117,7 @@ def _embed(
     rows: list[schema.TailRow],
 ) -> int:
     texts: dict[int, str] = {}
-    with vault.store.read() as tx:
+    with vault.store.read(SYSTEM) as tx:
         for row in rows:
             body = load_body(tx, vault.store.blobs, key[0], row.content)
             if body is not None and body.payload is not None:
@@ -127,7 +128,7 @@ def _embed(
     made = {
         born: vector.astype("<f4").tobytes() for born, vector in zip(texts, vectors, strict=True)
     }
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         page = tx.get(schema.PAGES, key)
         if page is not None:
             alive = {born: data for born, data in made.items() if _there(tx, page, born)}
@@ -141,7 +142,7 @@ def _there(tx: ReadTx, page: Page, born: int) -> bool:
 
 def _switch(vault: Vault, space: Space, heads: tuple[schema.Head, ...]) -> bool:
     """Make a complete space the one in use, unless something was written meanwhile."""
-    with vault.store.write() as tx:
+    with vault.store.write(SYSTEM) as tx:
         if _heads(tx) != heads:
             return False
         old = active_space(tx)

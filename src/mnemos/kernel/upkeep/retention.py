@@ -25,6 +25,9 @@ DAY = 86_400.0
 GRACE = 7 * DAY
 """Seconds between expiry and being forgotten, where no policy says otherwise."""
 
+QUARANTINE = 30 * DAY
+"""Seconds a memory waits in quarantine before it expires, where no policy says otherwise."""
+
 LONGEST = 100_000 * DAY
 """Longest time a policy may name: beyond it calendars end."""
 
@@ -50,6 +53,8 @@ class Policy:
         The law of strength as a JSON value, opaque here.
     capacity : int or None
         Most current memories of the kind in a subject; the weakest beyond are archived.
+    quarantine : float or None
+        Seconds a memory waits in quarantine before it expires; 30 days where no policy says.
 
     Raises
     ------
@@ -68,6 +73,7 @@ class Policy:
     archive_below: float | None = None
     law: Mapping[str, Any] | None = None
     capacity: int | None = None
+    quarantine: float | None = None
 
     def __post_init__(self) -> None:
         _check("ttl", self.ttl, 1e-6, LONGEST)
@@ -75,6 +81,7 @@ class Policy:
         _check("grace", self.grace, 0, LONGEST)
         _check("archive_below", self.archive_below, 0, MOST)
         _check("capacity", self.capacity, 1, MOST, whole=True)
+        _check("quarantine", self.quarantine, 1e-6, LONGEST)
         if self.law is not None:
             checked_metadata(self.law)
 

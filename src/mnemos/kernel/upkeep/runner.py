@@ -28,6 +28,7 @@ from mnemos.errors import (
 )
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.ports import WriteTx
 from mnemos.kernel.schema import Job
 from mnemos.kernel.upkeep import budgets, jobs
@@ -83,7 +84,7 @@ class Work:
         NotFound
             If it is about none, or everything of that subject was forgotten.
         """
-        with self.vault.store.read() as tx:
+        with self.vault.store.read(tenant_view(self.job.tenant)) as tx:
             row = tx.get(schema.SUBJECTS, (self.job.tenant, self.job.subject))
         if row is None:
             raise NotFound(f"job {self.job.job} is about a subject of whom nothing is left")
@@ -110,7 +111,7 @@ class Work:
 
         For work on tables that lie outside the journal, in steps that may be repeated.
         """
-        with self.vault.store.write() as tx:
+        with self.vault.store.write(tenant_view(self.job.tenant)) as tx:
             jobs.renew(tx, self.lease, self.now)
             yield tx
 
@@ -283,7 +284,7 @@ class Runner:
                 "a handler that called again() returned changes; return them in the last turn, or "
                 "queue another job for the rest"
             )
-        with self._vault.store.write() as tx:
+        with self._vault.store.write(tenant_view(self._tenant)) as tx:
             jobs.postpone(tx, work.lease, work.now, due=work.later, again=True)
         return "continued"
 
@@ -291,7 +292,7 @@ class Runner:
         """Put a job back that did not come to its end."""
         if isinstance(error, LeaseLost):
             return "lost"
-        with self._vault.store.write() as tx:
+        with self._vault.store.write(tenant_view(self._tenant)) as tx:
             now = work.now
             if isinstance(error, BudgetSpent):
                 due = budgets.next_day(now)
@@ -320,7 +321,7 @@ class Runner:
 
     def _is_due(self) -> bool:
         now = microseconds(self._vault.clock.now())
-        with self._vault.store.read() as tx:
+        with self._vault.store.read(tenant_view(self._tenant)) as tx:
             return jobs.next_due(tx, self._tenant, now, kinds=self._handlers) is not None
 
     def _start(self) -> None:
@@ -364,7 +365,7 @@ class Runner:
         pace, left = threading.Event(), timeout
         while True:
             self.run_due() if self.mode == "inline" else self.nudge()
-            with self._vault.store.read() as tx:
+            with self._vault.store.read(tenant_view(self._tenant)) as tx:
                 found = jobs.caused_by(tx, self._tenant, before, seq)
                 stopped = jobs.paused(tx, self._tenant)
                 told = [jobs.describe(tx, row) for row in found]

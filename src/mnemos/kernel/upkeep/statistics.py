@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mnemos.kernel import schema
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.upkeep import jobs
 from mnemos.kernel.vault import Vault, active_space
@@ -56,7 +57,7 @@ class Statistics:
 def measure(vault: Vault, tenant: str) -> Statistics:
     """Return the statistics of one tenant."""
     memories = versions = passed = 0
-    with vault.store.read() as tx:
+    with vault.store.read(tenant_view(tenant)) as tx:
         forks = {row.branch: row.fork for row in tx.scan(schema.BRANCHES, (tenant,))}
         for row in tx.scan(schema.VERSIONS, (tenant,)):
             versions += 1

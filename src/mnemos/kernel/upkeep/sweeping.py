@@ -15,6 +15,7 @@ from mnemos.errors import Conflict, IllegalTransition, NotFound, Protected
 from mnemos.kernel import schema
 from mnemos.kernel.changes import Changes
 from mnemos.kernel.erasure import SWEEPER
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.upkeep.due import Plan, ReadLaw, Step
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.types import Scope, State
@@ -65,7 +66,7 @@ def sweep(vault: Vault, tenant: str, *, strength: ReadLaw, limit: int = 10_000) 
         Most memories to touch; the report says whether there are more.
     """
     run = _Sweep(vault, tenant, strength, limit)
-    with vault.store.read() as tx:
+    with vault.store.read(tenant_view(tenant)) as tx:
         subjects = list(tx.scan(schema.SUBJECTS, (tenant,)))
     for subject in subjects:
         if run.left <= 0:
@@ -104,7 +105,7 @@ class _Sweep:
 
     def subject(self, subject: schema.Subject) -> None:
         """Carry out what is due of one subject, as far as the limit goes."""
-        with self._vault.store.read() as tx:
+        with self._vault.store.read(tenant_view(self._tenant)) as tx:
             plan = Plan(tx, self._vault, subject, self._strength, self._now)
             steps = list(islice(plan.steps(), self.left + 1))
         self.held += plan.held

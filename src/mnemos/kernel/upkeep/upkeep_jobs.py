@@ -23,6 +23,8 @@ from functools import partial
 from mnemos.errors import ModelMismatch, ModelUnavailable
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.governance.system import SYSTEM
+from mnemos.kernel.governance.views import tenant_view
 from mnemos.kernel.ports import Embedder
 from mnemos.kernel.upkeep import compaction, jobs, sweeping
 from mnemos.kernel.upkeep.due import ReadLaw
@@ -116,7 +118,7 @@ def vectors(work: Work, embedder: Callable[[], Embedder | None]) -> None:
     ModelError
         If it fails.
     """
-    with work.vault.store.read() as tx:
+    with work.vault.store.read(SYSTEM) as tx:
         pending = tx.get(schema.META, ("vectors",)) is not None
     space = work.vault.space()
     if not pending or space is None:
@@ -189,7 +191,7 @@ def compact_all(vault: Vault, tenant: str, *, full: bool = False) -> Freed:
     full : bool
         Compact every page in which rows have ended, and make the file anew.
     """
-    with vault.store.read() as tx:
+    with vault.store.read(tenant_view(tenant)) as tx:
         wanted = [
             page[:3]
             for page in tx.scan(schema.PAGES, (tenant,))
@@ -207,7 +209,7 @@ def compact_all(vault: Vault, tenant: str, *, full: bool = False) -> Freed:
 def _compact_page(vault: Vault, key: tuple[str, int, int]) -> int:
     total = 0
     while True:
-        with vault.store.write() as tx:
+        with vault.store.write(tenant_view(key[0])) as tx:
             page = tx.get(schema.PAGES, key)
             moved = compaction.compact(tx, page)[1] if page is not None else 0
         if not moved:

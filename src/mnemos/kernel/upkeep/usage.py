@@ -112,12 +112,13 @@ class UsageBuffer:
         with self._lock:
             return self._pending.get((tenant, cube))
 
-    def flush(self, tx: WriteTx) -> None:
-        """Write the counts into the rows of the memories there still are."""
+    def flush(self, tx: WriteTx, only: str | None = None) -> None:
+        """Write the counts into the rows of the memories there still are; of one tenant, or all."""
         if not self._pending:
             return
         with self._lock:
-            taken, self._pending = self._pending, {}
+            taken = {key: self._pending[key] for key in self._pending if only in (None, key[0])}
+            self._pending = {key: n for key, n in self._pending.items() if key not in taken}
         for (tenant, cube), reads in taken.items():
             version = next(tx.scan(schema.VERSIONS, (tenant, cube), limit=1), None)
             if version is not None:  # else it was forgotten meanwhile
