@@ -316,7 +316,8 @@ class Draft:
 class Query:
     """A question to memory.
 
-    ``since`` and ``until`` bound ``happened_at`` (half open, UTC).
+    ``since`` and ``until`` bound ``happened_at`` (half open, UTC). ``filter`` is a parsed filter
+    (:mod:`mnemos.kernel.governance.filters`).
     """
 
     text: str
@@ -324,6 +325,7 @@ class Query:
     kinds: frozenset[Kind] | None = None
     since: datetime | None = None
     until: datetime | None = None
+    filter: Any = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

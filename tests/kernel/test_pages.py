@@ -429,7 +429,7 @@ def test_the_cache_keeps_to_its_budget(make_world):
 def test_a_vault_opened_twice_sees_what_the_other_handle_wrote(make_world, make_store):
     store = make_store("sqlite")
     world = make_world(store=store, embedder=EMBEDDER)
-    other = Vault(store, clock=world.clock, ids=world.ids, entropy=world.vault._entropy)
+    other = Vault(store, clock=world.clock, ids=world.ids, entropy=world.vault.entropy)
     ids = [world.add(f"turn {number}") for number in range(3)]
     for step in range(4):
         with other.reader(world.view()) as reader:

@@ -9,12 +9,13 @@ import uuid
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mnemos.errors import InvalidInput, ModelUnavailable
+from mnemos.kernel.governance.redaction import Detector
 from mnemos.kernel.ports import Embedder, Store
 
 CACHE_VARIABLE = "MNEMOS_CACHE"
@@ -96,6 +97,20 @@ def open_store(path: object) -> Store:
     from mnemos.stores.sqlite import SQLiteStore
 
     return SQLiteStore(text)
+
+
+@lru_cache(maxsize=16)
+def open_detector(classes: frozenset[str] | None, region: str) -> Detector:
+    """Return what finds secrets and personal data of some classes, None of all.
+
+    Raises
+    ------
+    MissingExtra
+        If a package it needs is not installed.
+    """
+    from mnemos.models.personal_data import StandardDetector
+
+    return StandardDetector(classes, region)
 
 
 class LexicalOnly(UserWarning):

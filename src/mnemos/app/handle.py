@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
 from mnemos.app.config import EmbedderSource
+from mnemos.app.incoming import cleaned, recognised
 from mnemos.app.scopes import (
     read_id,
     read_scope,
     require_scope,
 )
 from mnemos.app.writing import (
+    additions,
     stage,
     stage_outcome,
 )
 from mnemos.errors import Conflict, Forbidden, InvalidInput
-from mnemos.kernel.changes import Add, Change, Changes
-from mnemos.kernel.governance import views
+from mnemos.kernel.changes import Add, Change, Changes, NoteRead, Update
+from mnemos.kernel.governance import auditing, rules, views
+from mnemos.kernel.governance.cleaning import Cleaner
 from mnemos.kernel.governance.grants import Access, Verb, access_of
-from mnemos.kernel.governance.views import OWNER, Right, View
+from mnemos.kernel.governance.redaction import Detector
+from mnemos.kernel.governance.rules import Sort
+from mnemos.kernel.governance.views import ALL_STATES, OWNER, Right, TenantView, View
+from mnemos.kernel.journal import find_subject
 from mnemos.kernel.ports import ReadTx, WriteTx
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import MAIN
 from mnemos.kernel.vault import Read, Staged, Vault
 from mnemos.types import (
     CURRENT_STATES,
+    Draft,
     Kind,
     Receipt,
     Scope,
@@ -73,6 +80,8 @@ class Handle:
     _staged: list[Staged] | None = None
     _bound: Bound | None = None
     _principal: str = OWNER
+    _reason: str | None = None
+    _seal_key: bytes | None = None
 
     def _now(self) -> datetime:
         return self._vault.clock.now()
@@ -213,6 +222,73 @@ class Handle:
                 "memory it opened"
             )
 
+    def _add(
+        self,
+        verb: str,
+        scope: Scope,
+        drafts: Iterable[Draft],
+        *,
+        on_conflict: str = "error",
+        timed: bool = True,
+    ) -> Receipt:
+        """Write new memories."""
+        changes = additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
+        return self._write(verb, scope, changes)
+
+    def _incoming(self, scope: Scope, changes: Sequence[Change]) -> list[Change]:
+        """Return changes redacted, and with what they repeat named."""
+        if not any(isinstance(change, (Add, Update)) for change in changes):
+            return list(changes)
+        given = cleaned(changes, self._cleaner(scope))
+        return recognised(self._vault, self._view(scope, states=ALL_STATES, ended=True), given)
+
+    def _cleaner(self, scope: Scope) -> Cleaner | None:
+        """Return what takes secrets out of what is written to a scope; None where no rule says so."""
+        with self._vault.store.read(self._tenant_reach()) as tx:
+            number = find_subject(tx, self._tenant, scope.subject)
+            rule = rules.nearest(tx, self._tenant, number, Sort.REDACTION)
+        if rule is None:
+            return None
+        return Cleaner(rule, self._detector, key=self._seal_key, entropy=self._vault.entropy)
+
+    def _detector(self, classes: frozenset[str] | None, region: str) -> Detector:
+        assert self._vault.detectors is not None, "set when the vault was opened"
+        return self._vault.detectors(classes, region)
+
+    def _tenant_reach(self) -> TenantView:
+        return views.tenant_view(self._tenant)
+
+    def _rule_scope(
+        self, verb: str, user_id: str | None, agent_id: str | None, everywhere: bool
+    ) -> Scope:
+        """Return the scope of a rule: somebody's, or the whole tenant's."""
+        if everywhere and (user_id is not None or agent_id is not None):
+            raise InvalidInput(f"{verb} is for one scope or everywhere; leave one of them out")
+        if everywhere:
+            return Scope(tenant=self._tenant)
+        return self._required_scope(verb, user_id, agent_id, None)
+
+    def _note_read(
+        self, call: str, view: View, ids: Sequence[str], cost: Mapping[str, int] | None = None
+    ) -> None:
+        """Note that a principal was given memories: counted, or journalled before it gets them."""
+        scope = view.scope
+        self._vault.reads.hand_out(self._tenant, ids)
+        with self._vault.store.read(self._tenant_reach()) as tx:
+            number = find_subject(tx, self._tenant, scope.subject)
+            rule = rules.nearest(tx, self._tenant, number, Sort.AUDIT)
+        if rule is None or rule.value["mode"] == auditing.Mode.COUNTED:
+            reads, who = self._vault.reads, self._principal
+            if reads.note(self._tenant, scope.subject, who, call, len(ids), view.now):
+                self._vault.flush_usage()
+            return
+        value = auditing.record_of(
+            call, self._principal, scope.subject, ids, reason=self._reason, cost=cost or {}
+        )
+        note = NoteRead(id=self._vault.ids.fresh(), value=value, everywhere=number is None)
+        wanted = Changes(scope=scope, changes=(note,), actor=self._principal)
+        self._vault.commit([Staged(wanted)])
+
     def _write(
         self,
         verb: str,
@@ -230,7 +306,7 @@ class Handle:
             )
         wanted = Changes(
             scope=scope,
-            changes=tuple(changes),
+            changes=tuple(self._incoming(scope, changes)),
             actor=self._principal,
             branch=self._bound.branch if self._bound is not None else MAIN,
             whole=whole,

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from mnemos.app import config
 from mnemos.app.archives import Archives
+from mnemos.app.auditing import Auditing
 from mnemos.app.background import Background
 from mnemos.app.forgetting import Forgetting
+from mnemos.app.governing import Governing
 from mnemos.app.lifecycle import LifeCycle
+from mnemos.app.privacy import Privacy, read_key
 from mnemos.app.provenance import Provenance
+from mnemos.app.quarantine import Quarantine
 from mnemos.app.reads import Reads
 from mnemos.app.scopes import (
     read_name,
@@ -38,6 +42,10 @@ class Memory(
     LifeCycle,
     Forgetting,
     Provenance,
+    Governing,
+    Quarantine,
+    Privacy,
+    Auditing,
     Archives,
     Background,
     Upkeep,
@@ -64,6 +72,8 @@ class Memory(
     background : str
         When work left for later is done: ``"thread"``, in a thread after a write; ``"inline"``, a
         little after each write; ``"off"``, when :meth:`run_jobs` is called.
+    seal_key : str, Path or None
+        File of a secret key, 16 bytes or more: what redaction vaults is encrypted with it.
 
     Raises
     ------
@@ -92,10 +102,12 @@ class Memory(
         store: Store | None = None,
         rebuild_words: bool = False,
         background: str = "thread",
+        seal_key: str | Path | None = None,
     ) -> None:
         self._tenant = read_name("tenant", tenant) or "default"
         self._zone = config.read_zone(tz)
         self._embedder = config.read_embedder(embedder)
+        self._seal_key = read_key(seal_key) if seal_key is not None else None
         clock = read_port("clock", clock, "now") or config.SystemClock()
         ids = read_port("ids", ids, "fresh") or config.SystemIds()
         entropy = read_port("entropy", entropy, "bytes") or config.SystemEntropy()
@@ -105,6 +117,7 @@ class Memory(
             self._vault = Vault(
                 opened, clock=clock, ids=ids, entropy=entropy, rebuild_words=rebuild_words
             )
+            self._vault.detectors = config.open_detector
             self._open_jobs(background, strength=read_law)
         except MnemosError:
             if given is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from mnemos.app.handle import Handle, Moment
@@ -16,7 +18,9 @@ from mnemos.app.scopes import (
     read_states,
     read_string,
 )
+from mnemos.kernel.governance.filters import Filter, parse_filter
 from mnemos.kernel.ports import TokenCounter
+from mnemos.kernel.reading import Reader
 from mnemos.retrieval.pack import estimate_tokens
 from mnemos.types import (
     Context,
@@ -25,6 +29,7 @@ from mnemos.types import (
     MemCube,
     Query,
     State,
+    Trace,
 )
 
 
@@ -41,6 +46,7 @@ class Reads(Handle):
         top_k: int = 10,
         kinds: Kind | str | Iterable[Kind | str] | None = None,
         states: State | str | Iterable[State | str] | None = None,
+        filters: object = None,
         since: Moment = None,
         until: Moment = None,
     ) -> Hits:
@@ -58,6 +64,10 @@ class Reads(Handle):
             Narrow to kinds, and to a time at which things happened (half open).
         states : State or str or iterable or None
             States of the life cycle to look among, ``"archived"`` say; None is what is current.
+        filters : mapping or None
+            Conditions on what the header says, joined by and:
+            ``{"tags": {"contains": "boat"}, "metadata.tier": {"gte": 3}}``; also ``AND``, ``OR``,
+            ``NOT`` (:mod:`mnemos.kernel.governance.filters`).
 
         Raises
         ------
@@ -66,7 +76,10 @@ class Reads(Handle):
         """
         view = self._view(self._scope(user_id, agent_id, run_id), states=read_states(states))
         question = self._query(query, top_k=top_k, kinds=kinds, since=since, until=until)
-        return self._recall().search(view, question)
+        wanted = parse_filter(filters, zone=self._zone)
+        found = self._recall().search(view, replace(question, filter=wanted))
+        self._note_read("search", view, [hit.id for hit in found], _rows_of(found.trace))
+        return found
 
     def context(
         self,
@@ -75,6 +88,7 @@ class Reads(Handle):
         user_id: str | None = None,
         agent_id: str | None = None,
         run_id: str | None = None,
+        filters: object = None,
         budget: int = 1_000,
         count: TokenCounter = estimate_tokens,
     ) -> Context:
@@ -86,6 +100,8 @@ class Reads(Handle):
             What the prompt is about.
         user_id, agent_id, run_id : str or None
             Whose memory.
+        filters : mapping or None
+            As in :meth:`search`, for the evidence; standing memories are packed all the same.
         budget : int
             Tokens the text may take.
         count : callable
@@ -95,7 +111,11 @@ class Reads(Handle):
         read_count("budget", budget, most=10_000_000)
         read_callable("count", count)
         question = self._query(query, top_k=CONTEXT_DEPTH, kinds=None, since=None, until=None)
-        return self._recall().context(view, question, budget=budget, count=count)
+        wanted = replace(question, filter=parse_filter(filters, zone=self._zone))
+        packed = self._recall().context(view, wanted, budget=budget, count=count)
+        cost = {**_rows_of(packed.trace), "tokens": packed.tokens}
+        self._note_read("context", view, [item.id for item in packed.citations], cost)
+        return packed
 
     def get(
         self,
@@ -122,7 +142,9 @@ class Reads(Handle):
             If there is none of this id here.
         """
         view = self._view(self._scope_of(id, user_id, agent_id), states=read_states(states))
-        return self._read(view, lambda reader: reader.get(id))
+        cube = self._read(view, lambda reader: reader.get(id))
+        self._note_read("get", view, [id])
+        return cube
 
     def get_all(
         self,
@@ -132,6 +154,7 @@ class Reads(Handle):
         run_id: str | None = None,
         kinds: Kind | str | Iterable[Kind | str] | None = None,
         states: State | str | Iterable[State | str] | None = None,
+        filters: object = None,
         limit: int = 1_000,
         after: str | None = None,
     ) -> list[MemCube]:
@@ -145,6 +168,8 @@ class Reads(Handle):
             Narrow to these kinds.
         states : State or str or iterable or None
             States of the life cycle to list, ``"archived"`` say; None is what is current.
+        filters : mapping or None
+            As in :meth:`search`.
         limit : int
             Most memories to return.
         after : str or None
@@ -159,14 +184,19 @@ class Reads(Handle):
         view = self._view(scope, kinds=read_kinds(kinds), states=read_states(states))
         read_count("limit", limit)
         read_name("after", after)
-        return self._read(view, lambda reader: list(reader.list(after=after, limit=limit)))
+        wanted = parse_filter(filters, zone=self._zone)
+        found = self._read(view, lambda reader: _listed(reader, after, limit, wanted))
+        self._note_read("get_all", view, [cube.id for cube in found])
+        return found
 
     def history(
         self, id: str, *, user_id: str | None = None, agent_id: str | None = None
     ) -> tuple[MemCube, ...]:
         """Return every version of a memory, oldest first."""
         view = self._view(self._scope_of(id, user_id, agent_id))
-        return self._read(view, lambda reader: reader.history(id))
+        versions = self._read(view, lambda reader: reader.history(id))
+        self._note_read("history", view, [id])
+        return versions
 
     def _recall(self) -> Recall:
         return Recall(self._vault, self._embedder.get(), self._staged or ())
@@ -181,3 +211,15 @@ class Reads(Handle):
             since=read_moment("since", since, self._zone),
             until=read_moment("until", until, self._zone),
         )
+
+
+def _rows_of(trace: Trace) -> dict[str, int]:
+    """Return how many rows an answer looked at, from its trace."""
+    seen = next((step.counts["rows"] for step in trace.steps if step.name == "page"), 0)
+    return {"rows": int(seen)}
+
+
+def _listed(reader: Reader, after: str | None, limit: int, wanted: Filter | None) -> list[MemCube]:
+    if wanted is None:
+        return list(reader.list(after=after, limit=limit))
+    return list(islice(filter(wanted.matches, reader.list(after=after)), limit))

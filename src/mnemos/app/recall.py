@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from mnemos.errors import ModelError
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.governance import filter_masks
 from mnemos.kernel.governance.trust import is_echo
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.ports import Embedder, TokenCounter
@@ -131,6 +132,13 @@ class Recall:
             return []
         arrays, mask = page
         mask = _narrow(arrays, mask, query)
+        if query.filter is not None:
+            born, cube = arrays.column("born"), arrays.column("cube")
+
+            def fetch(place: int) -> MemCube:
+                return reader.cube(int(born[place]), int(cube[place]))
+
+            mask = filter_masks.mask(query.filter, arrays, mask, fetch)
         watch.lap("page", rows=len(arrays), visible=int(mask.sum()))
         ranked = ranking.rank(arrays, mask, question, query.top_k)
         watch.lap("rank", hits=len(ranked))

@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 
 from mnemos.errors import InvalidInput, ScopeRequired
 from mnemos.kernel.canonical import checked_metadata, encode_json
+from mnemos.kernel.governance.grants import check_principal
 from mnemos.memories.input_values import checked_string, read_time, shown
-from mnemos.types import CURRENT_STATES, Kind, Scope, State
+from mnemos.types import CURRENT_STATES, Kind, Origin, Scope, State
 
 Port = TypeVar("Port")
 
@@ -178,6 +179,24 @@ def read_kinds(value: Kind | str | Iterable[Kind | str] | None) -> frozenset[Kin
         ) from error
 
 
+def read_origin(value: Origin | str | None) -> Origin | None:
+    """Return an origin, or None.
+
+    Raises
+    ------
+    InvalidInput
+        If it is unknown.
+    """
+    if value is None:
+        return None
+    try:
+        return Origin(value)
+    except ValueError as error:
+        raise InvalidInput(
+            f"origin={shown(value)} is unknown; allowed: {', '.join(Origin)}"
+        ) from error
+
+
 def read_states(value: State | str | Iterable[State | str] | None) -> frozenset[State]:
     """Return a set of life-cycle states; None is what a default view shows.
 
@@ -214,6 +233,37 @@ def read_tags(value: object) -> tuple[str, ...]:
         if read_name("tag", tag) is None:
             raise InvalidInput("tag=None must be a non-empty string; leave it out")
     return tags
+
+
+def _read_several(name: str, value: object) -> list[object]:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidInput(
+            f"{name}={shown(cast('object', value))} must be several strings; give a list of them"
+        )
+    return list(cast("Iterable[object]", value))
+
+
+def read_ids(name: str, value: object) -> tuple[str, ...]:
+    """Return several ids.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not several non-empty strings.
+    """
+    return tuple(dict.fromkeys(map(read_id, _read_several(name, value))))
+
+
+def read_principals(name: str, value: object) -> tuple[str, ...]:
+    """Return several principals or groups.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them is none.
+    """
+    found = (check_principal(item, groups=True) for item in _read_several(name, value))
+    return tuple(dict.fromkeys(found))
 
 
 def read_metadata(value: object) -> dict[str, Any] | None:

@@ -6,10 +6,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mnemos.app.handle import Handle, Moment
-from mnemos.app.scopes import read_count, read_id, read_kinds, read_moment, read_string
+from mnemos.app.scopes import (
+    read_count,
+    read_id,
+    read_kinds,
+    read_moment,
+    read_origin,
+    read_string,
+)
 from mnemos.app.writing import Details, read_drafts
 from mnemos.errors import InvalidInput
 from mnemos.kernel.changes import Add, Amend, Revert, Transition
+from mnemos.kernel.governance.trust import may_follow
 from mnemos.types import Draft, Kind, Link, MemCube, Origin, Receipt, Scope, State
 
 CONSOLIDATED = "consolidate"
@@ -54,15 +62,22 @@ class Versions(Handle):
         id: str,
         text: str,
         *,
+        origin: Origin | str | None = None,
         user_id: str | None = None,
         agent_id: str | None = None,
     ) -> Receipt:
         """Write a new memory in the place of an older one, which stays, superseded.
 
         The receipt's only id is the new memory's; its link ``supersedes`` names the older.
+        ``origin`` says where the new words come from; None is the user.
+
+        Raises
+        ------
+        TooLittleTrust
+            If the new words are less trusted than the older memory; nothing is written.
         """
         scope, before = self._current(id, user_id, agent_id)
-        draft = self._successor(before, text, scope, "supersedes")
+        draft = self._successor(before, text, scope, "supersedes", read_origin(origin))
         new = Add(id=self._vault.ids.fresh(), draft=draft)
         receipt = self._write(
             "supersede",
@@ -78,6 +93,7 @@ class Versions(Handle):
         text: str,
         *,
         at: Moment = None,
+        origin: Origin | str | None = None,
         user_id: str | None = None,
         agent_id: str | None = None,
     ) -> Receipt:
@@ -94,6 +110,13 @@ class Versions(Handle):
             What is true instead.
         at : datetime, str or None
             Since when; None is now.
+        origin : Origin or str or None
+            Where the new words come from; None is the user.
+
+        Raises
+        ------
+        TooLittleTrust
+            If the new words are less trusted than the older memory; nothing is written.
 
         Examples
         --------
@@ -112,7 +135,7 @@ class Versions(Handle):
                 f"at={since.isoformat()} is not after the memory became true "
                 f"({before.header.valid_from.isoformat()}); give a later moment"
             )
-        draft = self._successor(before, text, scope, "contradicts")
+        draft = self._successor(before, text, scope, "contradicts", read_origin(origin))
         draft = replace(draft, header=replace(draft.header, valid_from=since))
         new = Add(id=self._vault.ids.fresh(), draft=draft)
         back = (*before.header.links, Link(type="contradicted_by", target=new.id))
@@ -138,7 +161,8 @@ class Versions(Handle):
     ) -> Receipt:
         """Write one memory made of several, which stay as its sources, merged.
 
-        The sources leave the default view in the very commit that makes their successor findable.
+        The sources leave the default view in the very commit that makes their successor findable;
+        those that are more trusted than the least trusted of them stay, since the successor is not.
         Forgetting a source forgets the successor too, and brings the other sources back. What was
         forgotten while its sources stayed is not made again: the receipt says ``suppressed`` and
         names no memory, and the sources stay as they are.
@@ -168,13 +192,14 @@ class Versions(Handle):
             derived_from=tuple(named),
             method=CONSOLIDATED,
             origin=Origin.DERIVED,
-            trust=min(cube.header.trust for cube in cubes),
+            trust=min(cube.header.counted_trust for cube in cubes),
         )
         new = Add(id=self._vault.ids.fresh(), draft=Draft(payload=draft.payload, header=header))
+        merged = [c.id for c in cubes if may_follow(c.header.counted_trust, header.trust)]
         receipt = self._write(
             "consolidate",
             scope,
-            [new, *(Transition(id=id, state=State.MERGED, successor=new.id) for id in named)],
+            [new, *(Transition(id=id, state=State.MERGED, successor=new.id) for id in merged)],
             bases={cube.id: cube.recorded_seq for cube in cubes},
         )
         return replace(receipt, ids=() if receipt.suppressed else (new.id,))
@@ -183,7 +208,9 @@ class Versions(Handle):
         scope = self._scope_of(id, user_id, agent_id)
         return scope, self._read(self._view(scope, ended=True), lambda reader: reader.get(id))
 
-    def _successor(self, before: MemCube, text: str, scope: Scope, link: str) -> Draft:
+    def _successor(
+        self, before: MemCube, text: str, scope: Scope, link: str, origin: Origin | None
+    ) -> Draft:
         """Return a draft of the same kind as the memory before it, linked to it."""
         words = read_string("text", text)
         (draft,) = read_drafts(words, scope, Details(), now=self._now(), zone=self._zone)
@@ -199,5 +226,6 @@ class Versions(Handle):
             entities=old.entities,
             metadata=old.metadata,
             links=(Link(type=link, target=before.id),),
+            origin=origin or draft.header.origin,
         )
         return Draft(payload=draft.payload, header=header)

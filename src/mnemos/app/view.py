@@ -1,4 +1,4 @@
-"""A memory bound to one scope, moment and branch."""
+"""Memories that share a vault: bound to one scope and moment, or in the hands of somebody else."""
 
 from __future__ import annotations
 
@@ -18,3 +18,25 @@ class MemoryView(Memory):
 
     def close(self) -> None:
         """Leave the vault open: it belongs to the memory the view came from."""
+
+
+class ActingMemory(Memory):
+    """What ``memory.acting_as(…)`` returns: the same vault, with the rights of somebody else.
+
+    Parameters
+    ----------
+    memory : Handle
+        The owner's memory.
+    principal : str
+        Who acts.
+    reason : str or None
+        Why, noted where reads are audited.
+    """
+
+    def __init__(self, memory: Handle, principal: str, reason: str | None) -> None:
+        self.__dict__.update(memory.__dict__)
+        self._principal = principal
+        self._reason = reason
+
+    def close(self) -> None:
+        """Leave the vault open: it belongs to its owner."""

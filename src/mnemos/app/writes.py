@@ -12,18 +12,20 @@ from mnemos.app.handle import Handle, Moment
 from mnemos.app.scopes import (
     read_callable,
     read_count,
+    read_ids,
     read_kinds,
     read_metadata,
     read_moment,
     read_name,
+    read_origin,
     read_path,
+    read_principals,
     read_string,
     read_tags,
 )
 from mnemos.app.writing import (
     Details,
     Messages,
-    additions,
     carry,
     named,
     read_batches,
@@ -32,11 +34,14 @@ from mnemos.app.writing import (
     told_apart,
 )
 from mnemos.kernel.changes import Update
+from mnemos.kernel.governance.views import OWNER
 from mnemos.memories.conversation_files import read_files
 from mnemos.types import (
     Draft,
     Kind,
+    Origin,
     Receipt,
+    Scope,
 )
 
 
@@ -58,6 +63,11 @@ class Writes(Handle):
         expires_at: Moment = None,
         valid_from: Moment = None,
         valid_to: Moment = None,
+        origin: Origin | str | None = None,
+        source: str | None = None,
+        sensitivity: str | None = None,
+        access: Iterable[str] = (),
+        derived_from: Iterable[str] = (),
         on_conflict: str = "error",
     ) -> Receipt:
         """Remember a text or messages; returns when they are safe on the medium.
@@ -81,6 +91,17 @@ class Writes(Handle):
             End of its lifespan: invisible from then on, later forgotten.
         valid_from, valid_to : datetime, ISO string, unix seconds or None
             When it is true in the world (half open); ``view(valid_at=…)`` asks for it.
+        origin : Origin or str or None
+            Where the words come from: ``user``, ``agent``, ``tool``, ``document``, ``import`` or
+            ``derived``. Trust follows from it; None lets the message's role decide.
+        source : str or None
+            What they were read from, an address say; :meth:`revoke` and :meth:`forget` find by it.
+        sensitivity : str or None
+            Label a principal must be cleared for to read it.
+        access : iterable of str
+            Principals who alone may read it, besides who wrote it, its subject and the owner.
+        derived_from : iterable of str
+            Memories it was made from: it is trusted no more than they, and forgotten with them.
         on_conflict : str
             What to do when ``external_id`` is taken by other content: ``"error"`` or ``"update"``.
 
@@ -107,13 +128,23 @@ class Writes(Handle):
             expires_at=read_moment("expires_at", expires_at, self._zone),
             valid_from=read_moment("valid_from", valid_from, self._zone),
             valid_to=read_moment("valid_to", valid_to, self._zone),
+            origin=read_origin(origin),
+            source=read_name("source", source),
+            sensitivity=read_name("sensitivity", sensitivity),
+            access=read_principals("access", access),
+            derived_from=read_ids("derived_from", derived_from),
         )
         check_validity(details.valid_from, details.valid_to)
         drafts = read_drafts(messages, scope, details, now=self._now(), zone=self._zone)
-        drafts = tuple(named(draft, user_id) for draft in drafts)
+        drafts = tuple(named(draft, self._speaker(scope, user_id)) for draft in drafts)
         timed = details.happened_at is not None
-        changes = additions(self._vault, drafts, on_conflict=on_conflict, timed=timed)
-        return self._write("add", scope, changes)
+        return self._add("add", scope, drafts, on_conflict=on_conflict, timed=timed)
+
+    def _speaker(self, scope: Scope, user_id: str | None) -> str | None:
+        """Return whose the user's words are: of somebody who acts in another's page, their own."""
+        if self._principal in (OWNER, scope.subject):
+            return user_id
+        return self._principal.partition(":")[2]
 
     def add_many(
         self,
@@ -144,8 +175,7 @@ class Writes(Handle):
         ids: list[str] = []
         receipts: list[Receipt] = []
         for batch in read_batches(drafts):
-            changes = additions(self._vault, batch, on_conflict=on_conflict, timed=True)
-            receipt = self._write("add", scope, changes)
+            receipt = self._add("add", scope, batch, on_conflict=on_conflict)
             ids.extend(receipt.ids)
             receipts.append(replace(receipt, ids=()))
             if progress is not None:
@@ -194,6 +224,7 @@ class Writes(Handle):
         user_id: str | None = None,
         agent_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        origin: Origin | str | None = None,
         expected_version: int | None = None,
     ) -> Receipt:
         """Write a new version of a memory; the old one stays in its history.
@@ -206,6 +237,8 @@ class Writes(Handle):
             Whose it is; may be left out.
         metadata : mapping or None
             In place of the old version's; None keeps that.
+        origin : Origin or str or None
+            Where the new words come from; None is where the old ones came from.
         expected_version : int or None
             Number of the version the new text was made from; if another is current by then,
             nothing is written.
@@ -214,6 +247,8 @@ class Writes(Handle):
         ------
         VersionConflict
             If the current version is not the one expected.
+        TooLittleTrust
+            If the new words are less trusted than the old ones.
         NotFound, InvalidInput, Protected
             Nothing was written.
 
@@ -231,7 +266,7 @@ class Writes(Handle):
         words = read_string("text", text)
         said = Details(happened_at=before.header.happened_at)
         (draft,) = read_drafts(words, scope, said, now=self._now(), zone=self._zone)
-        header = carry(before, draft, read_metadata(metadata))
+        header = carry(before, draft, read_metadata(metadata), read_origin(origin))
         if expected_version is not None:
             read_count("expected_version", expected_version)
         changed = Update(

@@ -22,7 +22,7 @@ from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.conversation_files import Conversation
 from mnemos.memories.input_values import shown
 from mnemos.memories.readers import read_messages
-from mnemos.types import Draft, Header, Kind, MemCube, Receipt, Scope
+from mnemos.types import Draft, Header, Kind, MemCube, Origin, Receipt, Scope
 
 BATCH = 256
 """Memories embedded and committed together by ``add_many`` and ``ingest``."""
@@ -42,6 +42,11 @@ class Details:
     expires_at: datetime | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    origin: Origin | None = None
+    source: str | None = None
+    sensitivity: str | None = None
+    access: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] = ()
 
 
 def read_drafts(
@@ -75,9 +80,10 @@ def _detailed(draft: Draft, details: Details) -> Draft:
         changes["external_id"] = details.external_id
     if details.kind is not None:
         changes["kind"] = details.kind
-    if details.tags:
-        changes["tags"] = details.tags
-    for name in ("expires_at", "valid_from", "valid_to"):
+    for name in ("tags", "access", "derived_from"):
+        if getattr(details, name):
+            changes[name] = getattr(details, name)
+    for name in ("expires_at", "valid_from", "valid_to", "origin", "source", "sensitivity"):
         if getattr(details, name) is not None:
             changes[name] = getattr(details, name)
     if details.metadata is not None:
@@ -96,10 +102,18 @@ def named(draft: Draft, user_id: str | None) -> Draft:
     return replace(draft, header=replace(header, speaker=user_id))
 
 
-def carry(before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None) -> Header:
+def carry(
+    before: MemCube, draft: Draft, metadata: Mapping[str, Any] | None, origin: Origin | None
+) -> Header:
     """Return the header of a new version: the old one's facts, the new one's times and words."""
     kept = before.header.metadata if metadata is None else metadata
-    return replace(before.header, mentions=draft.header.mentions, metadata=kept)
+    return replace(
+        before.header,
+        mentions=draft.header.mentions,
+        metadata=kept,
+        sealed=(),
+        origin=origin or before.header.origin,
+    )
 
 
 def told_apart(conversation: Conversation, together: int) -> tuple[Draft, ...]:

@@ -351,7 +351,7 @@ class Batch:
     ) -> Event:
         """Append an event that is about no memory; ``everywhere`` makes it the tenant's."""
         scope = Scope(tenant=self.tenant, subject="") if everywhere else self.scope
-        self.outcome.mortal |= verb == "policy"
+        self.outcome.mortal |= verb in ("policy", "rule")
         written = self.journal.append(
             verb,
             cube=id,

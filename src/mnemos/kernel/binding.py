@@ -120,8 +120,9 @@ class Binding:
         Raises
         ------
         ScopeViolation
-            If it is another tenant's.
+            If it is another tenant's, or the view is of one subject: such a view only reads.
         """
+        self._check_writer(table)
         if self.tenant is None or table.row._fields[0] != "tenant":
             return
         if row[0] != self.tenant:
@@ -136,14 +137,22 @@ class Binding:
         Raises
         ------
         ScopeViolation
-            If they may be another tenant's.
+            If they may be another tenant's, or the view is of one subject.
         """
+        self._check_writer(table)
         if self.tenant is None or table.row._fields[0] != "tenant":
             return
         if not prefix or prefix[0] != self.tenant:
             raise ScopeViolation(
                 f"a removal from {table.name} named another tenant than its view is bound to; "
                 "nothing was removed"
+            )
+
+    def _check_writer(self, table: Table[Any]) -> None:
+        if self._name is not None:
+            raise ScopeViolation(
+                f"a write to {table.name} came through the view of one subject, which only reads; "
+                "open the transaction with the view of its tenant"
             )
 
 

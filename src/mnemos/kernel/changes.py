@@ -173,6 +173,7 @@ class NoteRead:
 
     id: str
     value: Mapping[str, Any]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mnemos.errors import Conflict, IllegalTransition, InvalidInput, NotFound
+from mnemos.errors import (
+    Conflict,
+    IllegalTransition,
+    InvalidInput,
+    NotFound,
+    TooLittleTrust,
+)
 from mnemos.kernel import erasure, lifecycle, schema, timeline
 from mnemos.kernel.batch import Batch, Outcome, check_step, find_external
 from mnemos.kernel.blobs import load_body
@@ -35,12 +41,12 @@ from mnemos.kernel.changes import (
 from mnemos.kernel.governance.gate import Gate
 from mnemos.kernel.governance.grants import Grant, Verb
 from mnemos.kernel.governance.rules import Rule, Sort
-from mnemos.kernel.governance.trust import STANDING, sources_of, steers
+from mnemos.kernel.governance.trust import ECHOES, STANDING, sources_of, steers
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import Blobs, Entropy, ReadTx, WriteTx
 from mnemos.kernel.schema import Version
 from mnemos.kernel.upkeep import retention
-from mnemos.types import CURRENT_STATES, Draft, Header, Scope, State
+from mnemos.types import CURRENT_STATES, TRUSTED, Draft, Header, Scope, State
 
 FLAGS = frozenset({"frozen", "hold"})
 """The header fields that can be changed on a frozen memory."""
@@ -111,6 +117,8 @@ class Commit:
             If a change cannot be made; the caller's transaction is then undone.
         """
         batch = self._batch
+        if not all(isinstance(change, NoteRead) for change in self._changes.changes):
+            self._gate.check_known()
         batch.check_branch()
         batch.check_bases(self._changes.bases)
         for place, change in enumerate(self._changes.changes):
@@ -156,7 +164,7 @@ class Commit:
             case SetRule():
                 self._set_rule(change)
             case NoteRead():  # of whoever reads: nobody needs a right to be noted
-                self._batch.record("read", change.id, change.value)
+                self._batch.record("read", change.id, change.value, everywhere=change.everywhere)
                 self._batch.outcome.ids.append(change.id)
             case DropReads():
                 self._gate.check_all(Verb.ADMIN)
@@ -188,11 +196,11 @@ class Commit:
     def _add(self, change: Add, vectors: Vectors) -> None:
         batch, header = self._batch, change.draft.header
         lifecycle.check_first(change.draft.state)
+        self._gate.check_write(header)
         taken = find_external(batch.tx, batch.scope, header.external_id, batch.branch)
         if taken is not None and not batch.is_over(taken[1]):
             id = taken[0].id
             if stored_twin(batch.tx, batch.blobs, batch.scope, change, batch.branch):
-                self._gate.check(Verb.WRITE, header)
                 batch.outcome.ids.append(id)
                 batch.outcome.duplicates += 1
             elif change.replace:
@@ -230,9 +238,11 @@ class Commit:
         live = batch.live(batch.own(change.id))
         before, state = batch.body(live).header, State(live.state)
         sources = self._sources(change.draft.header)
-        draft = self._gate.incoming(change.draft, sources, (before, state))
+        draft = self._gate.incoming(change.draft, sources, (before, self._standing(live)))
         self._gate.check(Verb.WRITE, before)
-        self._gate.check_over(change.id, before, draft.header.trust, "replace")
+        if state is State.QUARANTINED and draft.state is not state:
+            self._gate.check(_verb_of(live, draft.state), before)
+        self._gate.check_over(change.id, before, draft.header.counted_trust, "replace")
         batch.check_thawed(change.id, live)
         batch.check_expected(change.id, live, change.expected)
         if draft.state != state:
@@ -250,22 +260,44 @@ class Commit:
         gate.check(_verb_of(live, change.state), header)
         self._check_successor(change.id, header, change.successor, change.state.value)
         check_step(live, change.state)
-        if change.state is State.ACTIVATED and (live.state == State.QUARANTINED or steers(header)):
+        waits = self._standing(live) is State.QUARANTINED
+        if change.state is State.ACTIVATED and (waits or steers(header)):
             raise IllegalTransition(
                 f"memory {change.id} is in quarantine, or would steer without being trusted to; "
                 "approve it"
+            )
+        if live.state == State.QUARANTINED and change.state in (State.MERGED, State.SUPERSEDED):
+            raise IllegalTransition(  # it would come back when its successor is forgotten
+                f"memory {change.id} is in quarantine and cannot be {change.state.value}; approve "
+                "it first, or reject it"
             )
         batch.check_thawed(change.id, live)
         batch.move(change.id, live, change.state)
         batch.outcome.ids.append(change.id)
 
     def _check_successor(self, id: str, before: Header, successor: str | None, what: str) -> None:
-        """Pass if what takes a memory's place, or the actor, is as trusted as it."""
-        if successor is not None:
-            after = self._batch.newest(self._batch.own(successor))
-            self._gate.check_over(id, before, after.trust, what)
-        else:
-            self._gate.check_ceiling(id, before, what)
+        """Pass if the actor, and what takes a memory's place, may overrule it."""
+        self._gate.check_ceiling(id, before, what)
+        if successor is None:
+            return
+        found = self._batch.own(successor)
+        self._gate.check_over(id, before, self._batch.newest(found).counted_trust, what)
+        live = self._batch.current(found.cube)
+        if live is not None and live.state == State.QUARANTINED:
+            raise TooLittleTrust(
+                f"memory {successor} waits in quarantine and takes nobody's place before it is "
+                f"approved; add it beside memory {id}"
+            )
+
+    def _standing(self, live: Version) -> State:
+        """Return a version's state, or ``quarantined`` where it was set aside from quarantine.
+
+        To be archived or merged lets nothing out, else to be restored would.
+        """
+        for row in reversed(self._batch.versions(live.cube)):
+            if row.state in CURRENT_STATES or row.state == State.QUARANTINED:
+                return State(row.state if row.state == State.QUARANTINED else live.state)
+        return State(live.state)
 
     def _approve(self, change: Approve) -> None:
         batch = self._batch
@@ -286,18 +318,16 @@ class Commit:
                 "be approved"
             )
         if not change.as_data:
-            trust = max(header.trust, self._vouched())
+            trust = max(header.counted_trust, self._gate.ceiling(header, Verb.APPROVE))
             header = replace(header, trust=trust, approved_by=self._gate.actor)
+            if steers(header):
+                raise TooLittleTrust(
+                    f"memory {change.id} is of kind {header.kind.value}, which steers and takes a "
+                    f"trust of {TRUSTED:g}; {self._gate.actor!r} vouches for {trust:g} at most"
+                )
         draft = Draft(payload=body.payload, header=header, state=State.ACTIVATED)
         batch.write("update", change.id, draft, batch.vectors(live, batch.lines()))
         batch.outcome.ids.append(change.id)
-
-    def _vouched(self) -> float:
-        """Return the trust the actor can vouch for."""
-        access = self._gate.access
-        if access.whole:
-            return 1.0
-        return max(grant.trust for grant in access.having(Verb.APPROVE))
 
     def _set_rule(self, change: SetRule) -> None:
         batch, sort = self._batch, Sort(change.sort)
@@ -350,7 +380,9 @@ class Commit:
         batch.outcome.ids.append(change.id)
         if header == body.header:
             return
-        before = (body.header, State(live.state))
+        # The words stay, so what is believed of them does not grow.
+        header = replace(header, trust=min(header.trust, body.header.counted_trust))
+        before = (body.header, self._standing(live))
         given = Draft(payload=body.payload, header=header, state=State(live.state))
         draft = self._gate.incoming(given, self._sources(header), before)
         header = replace(draft.header, owner=body.header.owner)
@@ -371,6 +403,7 @@ class Commit:
         live, wanted = batch.current(found.cube), versions[change.version - 1]
         header = batch.body(wanted).header
         self._gate.check(Verb.WRITE, header)
+        self._gate.check_ceiling(change.id, header, "revert")
         batch.check_external(change.id, header.external_id)
         if live is not None:
             before = batch.body(live).header
@@ -379,7 +412,7 @@ class Commit:
             batch.check_thawed(change.id, live)
             timeline.check_hold(batch, change.id, live, header)
         state = State(wanted.state)
-        if steers(header) or (live is not None and live.state == State.QUARANTINED):
+        if steers(header) or self._standing(live or versions[-1]) is State.QUARANTINED:
             state = State.QUARANTINED
         elif state not in CURRENT_STATES:
             state = State.ACTIVATED
@@ -404,9 +437,11 @@ def _same(body: Body | None, change: Add) -> bool:
     if body is None or body.payload != change.draft.payload:
         return False
     stored, given = encode_header(body.header), encode_header(change.draft.header)
-    for name in _GOVERNED:
-        stored.pop(name, None)
-        given.pop(name, None)
+    for said in (stored, given):
+        for name in _GOVERNED:
+            said.pop(name, None)
+        links = [link for link in said.pop("links", []) if link["type"] not in ECHOES]
+        said.update({"links": links} if links else {})
     if not change.timed:
         for name in ("happened_at", "mentions"):
             stored.pop(name, None)

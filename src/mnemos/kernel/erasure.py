@@ -267,7 +267,7 @@ def forget_reads(batch: Batch, before: int) -> None:
         if record.verb == "read" and record.seq < before:
             forget_record(batch, record)
             batch.outcome.ids.append(record.id)
-    batch.outcome.forgotten.extend(batch.outcome.ids)
+            batch.outcome.forgotten.append(record.id)
 
 
 def forget_record(batch: Batch, record: schema.Record) -> None:

@@ -6,18 +6,23 @@ bound in every look-up here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from mnemos.errors import NotFound, ScopeViolation, StoreCorrupt
+from mnemos.errors import Forbidden, NotFound, ScopeViolation, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.branches import NOW, ancestry, candidates, version_at, versions_of
 from mnemos.kernel.canonical import decode_content, moment
+from mnemos.kernel.erasure import with_derived
+from mnemos.kernel.governance import rules
+from mnemos.kernel.governance.cleaning import Cleaner, Detectors, Mode
 from mnemos.kernel.governance.guards import is_cleared, passes
+from mnemos.kernel.governance.rules import Sort
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.journal import find_subject
+from mnemos.kernel.lifecycle import LEGAL
 from mnemos.kernel.pages import PageCache, Wanted
 from mnemos.kernel.ports import Blobs, ReadTx
 from mnemos.kernel.schema import Version
@@ -43,6 +48,8 @@ class Reader:
         Loaded pages of this process.
     space : Space or None
         The vector space in use.
+    detectors : callable or None
+        Opens what finds secrets, where a rule masks them on reading.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Reader:
         *,
         cache: PageCache,
         space: schema.Space | None,
+        detectors: Detectors | None = None,
     ) -> None:
         self._tx = tx
         self._blobs = blobs
@@ -63,6 +71,25 @@ class Reader:
         self._subject = find_subject(tx, self._tenant, view.scope.subject)
         moment = NOW if view.as_of is None else view.as_of
         self._lines = ancestry(tx, self._tenant, self._subject or 0, view.branch, moment)
+        self._cleaner = self._masking(detectors)
+
+    def _masking(self, detectors: Detectors | None) -> Cleaner | None:
+        """Return what masks memories for this view; None where everything may be seen.
+
+        Raises
+        ------
+        Forbidden
+            If something is to be masked and nothing here can find it.
+        """
+        rights = self._view.rights
+        if rights is None or any(right.unmasked for right in rights):
+            return None
+        rule = rules.nearest(self._tx, self._tenant, self._subject, Sort.REDACTION)
+        if rule is None or rule.value["mode"] != Mode.READ:
+            return None
+        if detectors is None:
+            raise Forbidden("what is to be masked here cannot be found by this handle")
+        return Cleaner(rule, detectors)
 
     @property
     def view(self) -> View:
@@ -145,7 +172,7 @@ class Reader:
         rows = self._versions(self._number(id))
         found = [self._cube(row, number) for number, row in enumerate(rows, start=1)]
         shown = tuple(cube for cube in found if self._may_see(cube.header))
-        if not shown or self._expired(found[-1]):
+        if not found or not self._may_see(found[-1].header) or self._expired(found[-1]):
             raise self._missing(id)
         return shown
 
@@ -187,6 +214,25 @@ class Reader:
             rows = [self._tx.get(schema.CONTENTS, (self._tenant, seq)) for seq in contents[cube]]
             if event is not None:
                 yield event.cube, [decode_content(row.body).header for row in rows if row]
+
+    def reached(self, is_meant: Callable[[Header], bool]) -> tuple[list[str], list[str]]:
+        """Return the cubes that are meant and all made from them, and what was merged into those.
+
+        Only those that can go into quarantine, on the view's branch; of what was merged only what
+        is not reached itself.
+        """
+        meant = [id for id, headers in self.everything() if any(map(is_meant, headers))]
+        reached = with_derived(self._tx, self._tenant, meant)
+        doomed: list[str] = []
+        merged: dict[str, None] = {}
+        for id in reached:
+            cube = self.look(id)
+            if cube is None or State.QUARANTINED not in LEGAL[cube.state]:
+                continue
+            doomed.append(id)
+            merged.update(dict.fromkeys(cube.header.derived_from))
+        back = (self.look(id) for id in merged if id not in reached)
+        return doomed, [cube.id for cube in back if cube and cube.state is State.MERGED]
 
     def cube(self, born: int, cube: int) -> MemCube:
         """Return the version of a page row, by its birth and cube number."""
@@ -235,7 +281,7 @@ class Reader:
             raise ScopeViolation(f"the content of memory {row.cube} is another subject's")
         if number is None:
             number = 1 + sum(item.born < row.born for item in self._versions(row.cube))
-        return MemCube(
+        cube = MemCube(
             id=event.cube,
             scope=Scope(
                 tenant=self._tenant,
@@ -251,6 +297,36 @@ class Reader:
             recorded_at=moment(event.at),
             retired_seq=self._retired(row),
         )
+        return cube if self._cleaner is None else self._cleaner.cube(cube)
+
+    def unmasked(self, id: str) -> MemCube:
+        """Return the visible version of a cube, if the view may see what redaction masks.
+
+        Raises
+        ------
+        NotFound
+            If the view shows no such cube.
+        Forbidden
+            If none of the view's rights is unmasked.
+        """
+        cube = self.get(id)
+        rights = self._view.rights
+        if rights is not None and not any(right.unmasked for right in rights):
+            raise Forbidden(
+                f"{self._view.principal!r} may read memory {id}, but not what was taken out of it; "
+                "who may share it can grant that with unmasked=True"
+            )
+        return cube
+
+    def was_read(self, cube: int) -> bool:
+        """Return whether reads of a cube were counted."""
+        row = self._tx.get(schema.USAGE, (self._tenant, self._subject or 0, cube))
+        return row is not None and row.reads > 0
+
+    def number_of(self, id: str) -> int:
+        """Return the number of a cube of the view's subject, or -1."""
+        found = self._tx.get(schema.IDS, (self._tenant, id))
+        return found.cube if found is not None and found.subject == self._subject else -1
 
     def _retired(self, row: Version) -> int | None:
         """Return when a version ended; an end after a fork is none on the branch begun there."""

@@ -14,6 +14,8 @@ from mnemos.kernel.binding import BoundTx
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.changes import Add, Changes
 from mnemos.kernel.commit import Commit, stored_twin
+from mnemos.kernel.governance.auditing import ReadBuffer
+from mnemos.kernel.governance.cleaning import Detectors
 from mnemos.kernel.governance.grants import Verb, access_of, admit
 from mnemos.kernel.governance.system import SYSTEM
 from mnemos.kernel.governance.views import View, tenant_view
@@ -95,7 +97,10 @@ class Vault:
         self.ids = ids
         self.cache = cache or PageCache()
         self.usage = UsageBuffer()
-        self._entropy = entropy
+        self.reads = ReadBuffer()
+        self.detectors: Detectors | None = None
+        """Opens what finds secrets and personal data; set by who opens the vault."""
+        self.entropy = entropy
         self.after_commit: Callable[[], None] | None = None
         """Called after every commit, outside of its transaction: who runs jobs looks for them."""
         self._check_lexicon(rebuild_words)
@@ -188,6 +193,7 @@ class Vault:
                     since = f"{staged[-1].changes.scope.tenant}:{outcomes[-1].seq}"
                     tx.put(schema.META, Meta("scrub", since))
                 self.usage.flush(tx, tenant)
+                self.reads.flush(tx, tenant)
         except StoreFull:
             with suppress(StoreError):
                 blobs.sweep(self.store)  # those put for rows that did not come about
@@ -252,7 +258,7 @@ class Vault:
             blobs,
             item.changes,
             now=self.clock.now(),
-            entropy=self._entropy,
+            entropy=self.entropy,
             space=item.space.space if item.space else None,
         )
 
@@ -303,6 +309,7 @@ class Vault:
                     admit(tx, view),
                     cache=self.cache,
                     space=active_space(tx),
+                    detectors=self.detectors,
                 )
             return
         with self.store.read(tenant_view(view.tenant)) as tx:
@@ -311,7 +318,14 @@ class Vault:
                 self._prepare(overlay, blobs, item).run(item.vectors)
             bound = BoundTx(overlay, view)
             space = active_space(tx)
-            yield Reader(bound, blobs, admit(bound, view), cache=PageCache(), space=space)
+            yield Reader(
+                bound,
+                blobs,
+                admit(bound, view),
+                cache=PageCache(),
+                space=space,
+                detectors=self.detectors,
+            )
 
     def owner_of(self, tenant: str, id: str, principal: str) -> str:
         """Return the subject a cube belongs to, if the principal may read there.
@@ -351,9 +365,19 @@ class Vault:
 
     def flush_usage(self) -> None:
         """Write what reads were counted; where that cannot be done they are lost, no more."""
-        if len(self.usage):
+        if len(self.usage) or len(self.reads):
             with suppress(StoreError), self.store.write(SYSTEM) as tx:
                 self.usage.flush(tx)
+                self.reads.flush(tx)
+
+    def was_read(self, reader: Reader, id: str, cube: int) -> bool:
+        """Return whether a memory was handed out before: by this process of late, or ever counted."""
+        tenant = reader.view.tenant
+        return (
+            self.reads.was_handed_out(tenant, id)
+            or self.usage.pending(tenant, cube) is not None
+            or reader.was_read(cube)
+        )
 
     def close(self) -> None:
         """Close the store."""

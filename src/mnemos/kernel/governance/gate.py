@@ -17,7 +17,7 @@ from mnemos.kernel.governance.grants import Access, Grant, Verb, access_of, may_
 from mnemos.kernel.governance.guards import passes
 from mnemos.kernel.governance.rules import Rule, Sort
 from mnemos.kernel.governance.trust import bounded, check_over, sources_of, steers
-from mnemos.kernel.governance.views import OWNER
+from mnemos.kernel.governance.views import OWNER, Right
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.ports import WriteTx
 from mnemos.types import Draft, Header, Scope, State
@@ -54,6 +54,17 @@ class Gate:
 
     # -------------------------------------------------------------------------------- rights
 
+    def check_known(self) -> None:
+        """Pass if the actor has any right here: who has none learns nothing, not even of an id.
+
+        Raises
+        ------
+        Forbidden
+            Otherwise.
+        """
+        if not self.access.whole and not self.access.grants:
+            self.access.check(Verb.WRITE)
+
     def check(self, verb: Verb, header: Header) -> None:
         """Pass if a verb is allowed with a memory.
 
@@ -72,12 +83,43 @@ class Gate:
                 "one: its kind, run, access list or label is outside of the grant"
             )
 
+    def check_write(self, header: Header) -> Header:
+        """Pass if the actor may write a memory; return its header with the actor as its owner.
+
+        Raises
+        ------
+        Forbidden
+            Otherwise.
+        """
+        if not self.access.whole:
+            header = replace(header, owner=self.actor)
+            self.check(Verb.WRITE, header)
+        return header
+
     def check_all(self, verb: Verb) -> None:
-        """Pass if a verb is allowed with everything of the scope."""
-        if self.access.whole:
+        """Pass if a verb is allowed with memories of every kind, agent and run of the scope.
+
+        Raises
+        ------
+        Forbidden
+            Otherwise.
+        """
+        if self.access.whole or self._may_all(verb):
             return
-        if not any(grant.right().kinds is None for grant in self.access.having(verb)):
-            self.access.check(verb)
+        self.access.check(verb)
+        raise Forbidden(
+            f"{self.actor!r} may {verb.value} a part of {self._scope.subject!r} only, this is about "
+            "all of it: grant it without agent_id and run_id"
+        )
+
+    def _may_all(self, verb: Verb) -> bool:
+        whole = Right()
+        held = (grant.right() for grant in self.access.having(verb))
+        return any(
+            (right.kinds, right.agent_id, right.run_id)
+            == (whole.kinds, whole.agent_id, whole.run_id)
+            for right in held
+        )
 
     def check_owner(self, what: str) -> None:
         """Pass if the actor is the owner of the vault, where something concerns all of the tenant.
@@ -104,7 +146,9 @@ class Gate:
         if sort is not Sort.GRANT:
             self.check_all(Verb.ADMIN)
             return
-        if self.access.whole or self.access.allows(Verb.ADMIN):
+        if grant is not None and grant.by != self.actor and self._is_other():
+            raise Forbidden(f"{self.actor!r} may not give a grant in the name of somebody else")
+        if self.access.whole or self._may_all(Verb.ADMIN):
             return
         if old is not None and old.value["by"] != self.actor:
             raise Forbidden(
@@ -116,7 +160,19 @@ class Gate:
                 f"share of {self._scope.subject!r} itself"
             )
 
+    def _is_other(self) -> bool:
+        """Return whether the actor is a principal besides the owner."""
+        return self.actor != OWNER and is_principal(self.actor)
+
     # --------------------------------------------------------------------------------- trust
+
+    def ceiling(self, header: Header, verb: Verb = Verb.WRITE) -> float:
+        """Return the most trust the actor can give a memory: only grants that reach it count."""
+        if self.access.whole:
+            return 1.0
+        held = self.access.having(verb)
+        reaching = (grant for grant in held if passes(header, self.actor, grant.right()))
+        return max((grant.trust for grant in reaching), default=0.0)
 
     def incoming(
         self, draft: Draft, sources: dict[str, Header], live: tuple[Header, State] | None = None
@@ -130,44 +186,45 @@ class Gate:
         sources : mapping of str to Header
             Of everything it was made from.
         live : (Header, State) or None
-            The version it follows.
+            The version it follows; its state is ``quarantined`` for as long as nobody let it out.
 
         Raises
         ------
         Forbidden
             If the actor may not write it.
         """
-        header = draft.header
-        if not self.access.whole:
-            header = replace(header, owner=self.actor)
-            self.check(Verb.WRITE, header)
+        header = self.check_write(draft.header)
         before = live[0] if live is not None else None
+        if header.hold != (before is not None and before.hold):
+            self.check(Verb.ADMIN, header)
         approved = header.approved_by
         if approved is not None and (
             before is None or (before.approved_by, before.origin) != (approved, header.origin)
         ):
             header = replace(header, approved_by=None)
+        elif approved is not None and before is not None:  # not for more than was vouched for
+            header = replace(header, trust=min(header.trust, before.trust))
         known = sources_of(before) if before is not None and header.approved_by else ()
         made_of = (item for id, item in sources.items() if id not in known)
-        trust = bounded(header, made_of, self.access.trust)
+        trust = bounded(header, made_of, self.ceiling(header))
         if trust != header.trust:
             header = replace(header, trust=trust)
         state = draft.state
         waits = live is not None and live[1] is State.QUARANTINED
         if steers(header) or waits or (live is None and self._is_held_back(header, draft)):
             state = State.QUARANTINED if state in _SHOWN else state
-        if header is draft.header and state is draft.state:
+        if header == draft.header and state is draft.state:
             return draft
         return replace(draft, header=header, state=state)
 
     def check_over(self, id: str, before: Header, after: float, what: str) -> None:
         """Pass if words of a trust may change a memory (:func:`trust.check_over`)."""
-        check_over(id, before.trust, after, what)
+        check_over(id, before.counted_trust, after, what)
 
     def check_ceiling(self, id: str, before: Header, what: str) -> None:
         """Pass if the actor's own words are as trusted as a memory it wants to move."""
         if not self.access.whole:
-            check_over(id, before.trust, self.access.trust, what)
+            check_over(id, before.counted_trust, self.ceiling(before), what)
 
     # -------------------------------------------------------------------------------- intake
 

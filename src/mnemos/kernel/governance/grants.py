@@ -212,13 +212,6 @@ class Access:
         """Return what may be seen; None is everything."""
         return None if self.whole else tuple(grant.right() for grant in self.having(Verb.READ))
 
-    @property
-    def trust(self) -> float:
-        """Most trust that what the principal writes here can have."""
-        if self.whole:
-            return 1.0
-        return max((grant.trust for grant in self.having(Verb.WRITE)), default=0.0)
-
 
 def check_principal(name: object, *, groups: bool = False) -> str:
     """Return the name of a principal.
@@ -264,11 +257,8 @@ def access_of(tx: ReadTx, tenant: str, principal: str, subject: str, now: dateti
     every = [Grant.of(rule) for rule in rules.stored(tx, tenant, number, Sort.GRANT)]
     alive = [grant for grant in every if grant.until is None or grant.until > now]
     names = _Names(tx, tenant)
-    found = tuple(
-        grant
-        for grant in alive
-        if grant.principal in names.of(principal) and _stands(grant, alive, names, subject, DEPTH)
-    )
+    mine = names.of(principal)
+    found = tuple(grant for grant in _standing(alive, names, subject) if grant.principal in mine)
     return Access(principal=principal, subject=subject, grants=found)
 
 
@@ -295,18 +285,33 @@ class _Names:
         return self._known[principal]
 
 
-def _stands(grant: Grant, alive: list[Grant], names: _Names, subject: str, depth: int) -> bool:
-    """Return whether who gave a grant may still give it."""
-    if grant.by in (OWNER, subject):
-        return grant.by == OWNER or not grant.everywhere
-    return depth > 0 and any(
-        Verb.SHARE in held.verbs
-        and held is not grant
-        and held.covers(grant)
-        and held.principal in names.of(grant.by)
-        and _stands(held, alive, names, subject, depth - 1)
-        for held in alive
-    )
+def _standing(alive: list[Grant], names: _Names, subject: str) -> list[Grant]:
+    """Return the grants whose giver may still give them, those of the owner and subject first.
+
+    A step for each time a grant was passed on: however many lean on each other, none stands unless
+    the chain begins with somebody who needs no grant.
+    """
+    standing: list[Grant] = []
+    passed_on: list[Grant] = []
+    for grant in alive:
+        rooted = grant.by == OWNER or (grant.by == subject and not grant.everywhere)
+        (standing if rooted else passed_on).append(grant)
+    for _ in range(DEPTH):
+        more = [
+            grant
+            for grant in passed_on
+            if any(
+                Verb.SHARE in held.verbs
+                and held.principal in names.of(grant.by)
+                and held.covers(grant)
+                for held in standing
+            )
+        ]
+        if not more:
+            break
+        standing += more
+        passed_on = [grant for grant in passed_on if grant not in more]
+    return standing
 
 
 def may_grant(access: Access, grant: Grant) -> bool:

@@ -1,7 +1,7 @@
 """Who may read one memory: its access list and its sensitivity label, as one column of a page.
 
-A row that names nobody and no label has guard 0. The others carry a hash of both, so a search asks
-once for each different guard on a page, not once for each row.
+A row that names nobody and no label has guard 0. The others carry a hash of both, and of who wrote
+it, so a search asks once for each different guard on a page, not once for each row.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ def guard_of(header: Header) -> int:
     if not header.access and header.sensitivity is None:
         return 0
     named = [sorted(header.access), header.sensitivity or ""]
+    if header.access and header.owner is not None:  # who wrote it may read it, see is_cleared
+        named.append(header.owner)
     return term_hash(encode_json(named).decode())
 
 

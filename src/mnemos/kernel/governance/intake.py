@@ -63,7 +63,11 @@ class Intake:
     def to_json(self) -> dict[str, Any]:
         """Return the fields that are set."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in values.items() if value not in (None, False)}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and value is not False
+        }
 
 
 def rule_name(

@@ -60,6 +60,11 @@ def bounded(header: Header, sources: Iterable[Header], ceiling: float) -> float:
     return min(header.counted_trust, ceiling, *made_of, *([UNSOURCED] if unproved else ()))
 
 
+def may_follow(before: float, after: float) -> bool:
+    """Return whether words of trust ``after`` may take the place of words of trust ``before``."""
+    return after >= min(before, TRUSTED)
+
+
 def steers(header: Header) -> bool:
     """Return whether a memory would steer an agent without being trusted to."""
     return header.kind in STANDING and header.counted_trust < TRUSTED
@@ -68,12 +73,15 @@ def steers(header: Header) -> bool:
 def check_over(id: str, before: float, after: float, what: str) -> None:
     """Pass if words of trust ``after`` may change what has trust ``before``.
 
+    Trusted words may change each other, the agent's those of the user as well; what is not trusted
+    may change nothing that is more trusted than itself.
+
     Raises
     ------
     TooLittleTrust
         Otherwise.
     """
-    if after < before:
+    if not may_follow(before, after):
         raise TooLittleTrust(
             f"memory {id} has trust {before:g}, what is to {what} it has {after:g}; add it beside "
             "the memory, or have somebody approve it first"

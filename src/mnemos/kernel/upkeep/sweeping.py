@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby, islice
 
 from mnemos.errors import Conflict, IllegalTransition, NotFound, Protected
 from mnemos.kernel import schema
-from mnemos.kernel.changes import Changes
+from mnemos.kernel.changes import Changes, DropReads
 from mnemos.kernel.erasure import SWEEPER
+from mnemos.kernel.governance import rules
+from mnemos.kernel.governance.rules import Sort
 from mnemos.kernel.governance.views import tenant_view
+from mnemos.kernel.journal import seq_at
+from mnemos.kernel.ports import ReadTx
 from mnemos.kernel.upkeep.due import Plan, ReadLaw, Step
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.types import Scope, State
@@ -108,6 +113,7 @@ class _Sweep:
         with self._vault.store.read(tenant_view(self._tenant)) as tx:
             plan = Plan(tx, self._vault, subject, self._strength, self._now)
             steps = list(islice(plan.steps(), self.left + 1))
+            before = self._kept_reads(tx, subject)
         self.held += plan.held
         self.mortal |= plan.mortal
         if len(steps) > self.left:
@@ -115,10 +121,23 @@ class _Sweep:
             steps.pop()
         self.left -= len(steps)
         scope = Scope(tenant=self._tenant, subject=subject.name)
+        if before is not None:
+            wanted = Changes(scope=scope, changes=(DropReads(before=before),), actor=SWEEPER)
+            self._vault.commit([Staged(wanted)])
         for branch, together in groupby(steps, key=lambda step: step.branch):
             group = list(together)
             for first in range(0, len(group), BATCH):
                 self._commit(scope, branch, group[first : first + BATCH])
+
+    def _kept_reads(self, tx: ReadTx, subject: schema.Subject) -> int | None:
+        """Return the position before which notes of reads are to be erased; None if there are none."""
+        rule = rules.nearest(tx, self._tenant, subject.subject, Sort.AUDIT)
+        if rule is None or "keep" not in rule.value:
+            return None
+        self.mortal = True
+        before = seq_at(tx, self._tenant, self._now - timedelta(seconds=rule.value["keep"])) + 1
+        rows = tx.scan(schema.RECORDS, (self._tenant, subject.subject))
+        return before if any(row.verb == "read" and row.seq < before for row in rows) else None
 
     def _commit(self, scope: Scope, branch: int, steps: Sequence[Step]) -> None:
         """Commit steps together; where one of them cannot be made, the others apart from it."""

@@ -1,0 +1,154 @@
+"""What happens to drafts on their way in: redaction first, then what they repeat is recognised.
+
+Text that memory handed out and that comes back is kept, linked ``recalled_from``, and never ranked.
+Text that repeats a memory of little trust is linked ``repeats``: the commit then trusts it no more
+than that memory, whoever passes it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mnemos.errors import Forbidden
+from mnemos.kernel.arrays import PageArrays
+from mnemos.kernel.changes import Add, Change, Update
+from mnemos.kernel.governance.cleaning import Cleaner
+from mnemos.kernel.governance.trust import ECHOES
+from mnemos.kernel.governance.views import View
+from mnemos.kernel.reading import Reader
+from mnemos.kernel.vault import Vault
+from mnemos.types import TRUSTED, Draft, Header, Link, MemCube, Text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_LINKS = 32
+"""Memories an echo names at most; a packed context may hold more."""
+
+
+def cleaned(changes: Sequence[Change], cleaner: Cleaner | None) -> list[Change]:
+    """Return changes whose drafts hold nothing that a rule of redaction names."""
+    if cleaner is None:
+        return list(changes)
+    return [
+        replace(change, draft=cleaner.draft(change.draft))
+        if isinstance(change, (Add, Update))
+        else change
+        for change in changes
+    ]
+
+
+def recognised(vault: Vault, view: View, changes: Sequence[Change]) -> list[Change]:
+    """Return changes whose drafts name the memories they repeat.
+
+    Parameters
+    ----------
+    vault : Vault
+        What is remembered.
+    view : View
+        Everything the writer may read of the page, in whatever state.
+    changes : sequence of Change
+        In which additions and updates with words are looked at.
+    """
+    wordy = [change for change in changes if _words(change)]
+    if not wordy:
+        return list(changes)
+
+    def action(reader: Reader) -> list[Change]:
+        page = reader.page()
+        if page is None or not page[1].any():
+            return list(changes)
+        known = _Known(reader, vault, *page)
+        return [_marked(change, known) if change in wordy else change for change in changes]
+
+    try:
+        return vault.read(view, action)
+    except Forbidden:  # who may write and not read gets no hint of what is there
+        return list(changes)
+
+
+def _words(change: Change) -> str:
+    if not isinstance(change, (Add, Update)) or not isinstance(change.draft.payload, Text):
+        return ""
+    return change.draft.payload.text
+
+
+class _Known:
+    """The memories of a page a draft can be compared with."""
+
+    def __init__(
+        self, reader: Reader, vault: Vault, arrays: PageArrays, mask: NDArray[np.bool_]
+    ) -> None:
+        self.arrays = arrays
+        self.mask = mask & (arrays.column("length") > 0)
+        self._reader = reader
+        self._vault = vault
+        self._cubes: dict[int, MemCube] = {}
+
+    def cube(self, position: int) -> MemCube:
+        """Return the memory at a position of the page."""
+        if position not in self._cubes:
+            born = int(self.arrays.column("born")[position])
+            cube = int(self.arrays.column("cube")[position])
+            self._cubes[position] = self._reader.cube(born, cube)
+        return self._cubes[position]
+
+    def text(self, position: int) -> str:
+        """Return its words, and those of its picture."""
+        cube = self.cube(position)
+        return f"{cube.text} {cube.header.caption or ''}".strip()
+
+    def number(self, id: str) -> int:
+        """Return the number of a memory; -1 where the page has none of this id."""
+        return self._reader.number_of(id)
+
+    def is_recalled(self, position: int) -> bool:
+        """Return whether memory has handed it out, as far as was counted."""
+        number = int(self.arrays.column("cube")[position])
+        return self._vault.was_read(self._reader, self.cube(position).id, number)
+
+
+def _marked(change: Change, known: _Known) -> Change:
+    from mnemos.retrieval import echoes
+
+    assert isinstance(change, (Add, Update))
+    mask = known.mask
+    if isinstance(change, Update):
+        mask = mask & (known.arrays.column("cube") != known.number(change.id))
+    echo = echoes.recognise(_words(change), known.arrays, mask, known.text)
+    recalled = [item for item in echo.repeated if known.is_recalled(item.position)]
+    if echo.is_echo and recalled and len(recalled) < len(echo.repeated):
+        mask = _only(mask, [item.position for item in recalled])
+        echo = echoes.recognise(_words(change), known.arrays, mask, known.text)
+    if echo.is_echo and recalled:
+        found = [known.cube(item.position) for item in echo.repeated]
+        return replace(change, draft=_linked(change.draft, "recalled_from", found))
+    header = change.draft.header
+    low = [
+        cube
+        for item in echo.repeated
+        if echoes.repeats(item) and _would_gain(header, cube := known.cube(item.position))
+    ]
+    return replace(change, draft=_linked(change.draft, "repeats", low)) if low else change
+
+
+def _would_gain(header: Header, cube: MemCube) -> bool:
+    trust = cube.header.counted_trust
+    return trust < TRUSTED and trust < header.counted_trust
+
+
+def _only(mask: NDArray[np.bool_], positions: Sequence[int]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    kept = np.zeros(len(mask), bool)
+    kept[list(positions)] = True
+    return kept & mask
+
+
+def _linked(draft: Draft, type: str, cubes: Sequence[MemCube]) -> Draft:
+    kept = tuple(link for link in draft.header.links if link.type not in ECHOES)
+    added = tuple(Link(type=type, target=cube.id) for cube in cubes[:MOST_LINKS])
+    return replace(draft, header=replace(draft.header, links=(*kept, *added)))
