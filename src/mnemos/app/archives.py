@@ -6,18 +6,21 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from mnemos.app import config
 from mnemos.app.handle import Handle, Moment
 from mnemos.app.importing import Import, ImportReport, check_versions
+from mnemos.app.privacy import read_key
 from mnemos.app.scopes import read_callable, read_moment, read_path, read_port
 from mnemos.errors import Conflict, InvalidInput, StoreCorrupt, StoreError
 from mnemos.exchange.archive import read_header, write_archive
 from mnemos.exchange.readable import write_markdown
 from mnemos.exchange.sealed_lines import packed
 from mnemos.exchange.suppression_lists import is_list, read_suppressions, write_suppressions
+from mnemos.exchange.watermark import mark
 from mnemos.kernel import blobs, schema
 from mnemos.kernel.copies.backup import (
     Copied,
@@ -228,6 +231,8 @@ class Archives(Handle):
         user_id: str | None = None,
         agent_id: str | None = None,
         format: str = "archive",
+        watermark: int | None = None,
+        watermark_key: str | Path | None = None,
         progress: Progress | None = None,
     ) -> ExportReport:
         """Write everything the vault holds about one subject.
@@ -243,6 +248,11 @@ class Archives(Handle):
             About whom; without either, the subject ``default``.
         format : str
             ``"archive"`` for machines (JSON Lines, can be imported), ``"markdown"`` for people.
+        watermark : int or None
+            Number of this copy, 0 to 2**32 - 1, put invisibly into every paragraph of a Markdown
+            export; :meth:`read_watermark` finds it in what was copied from there.
+        watermark_key : str, Path or None
+            File of the secret key the mark is made with, 16 bytes or more.
         progress : callable or None
             Called with 1 for every line.
 
@@ -263,20 +273,24 @@ class Archives(Handle):
                 "noted of a user is the user's"
             )
         where, scope = self._elsewhere(path), self._scope(user_id, agent_id, None)
+        writer = _writer(format, watermark, watermark_key)
         try:
-            written = self._export(where, scope, format, progress)
+            written = self._export(where, scope, writer, progress)
         except blobs.MissingBlob:  # erased while it was being read: the next snapshot knows
-            written = self._export(where, scope, format, progress)
+            written = self._export(where, scope, writer, progress)
+        self._note_read("export", self._view(scope), (), {"rows": written})
         return ExportReport(path=where, subject=scope.subject, format=format, written=written)
 
-    def _export(self, path: Path, scope: Scope, format: str, progress: Progress | None) -> int:
+    def _export(
+        self, path: Path, scope: Scope, writer: Callable[..., int], progress: Progress | None
+    ) -> int:
         from mnemos.stores.placing import file_aside
 
         store = self._vault.store
         with self._everything(self._view(scope)) as tx:
             found = Disclosure(tx, store.blobs, scope.tenant, scope.subject)
             with file_aside(path) as file, packed(file, path) as through:
-                return WRITERS[format](through, found, exported_at=self._now(), progress=progress)
+                return writer(through, found, exported_at=self._now(), progress=progress)
 
     def import_archive(
         self,
@@ -343,6 +357,20 @@ class Archives(Handle):
         if _same(found, Path(self._vault.store.describe()["location"])):
             raise InvalidInput(f"{found} is this vault itself; give another path")
         return found
+
+
+def _writer(format: str, number: int | None, key: str | Path | None) -> Callable[..., int]:
+    """Return what writes an export of a format, marked if a number and a key are given."""
+    if number is None and key is None:
+        return WRITERS[format]
+    if number is None or key is None:
+        raise InvalidInput("a watermark takes a number and a key; give watermark and watermark_key")
+    if format != "markdown":
+        raise InvalidInput(
+            f"format={shown(format)} cannot be watermarked: an archive comes back as it was; use "
+            "format='markdown'"
+        )
+    return partial(write_markdown, mark=partial(mark, key=read_key(key), number=number))
 
 
 def _subject(name: str, path: Path) -> str:

@@ -74,7 +74,9 @@ class Provenance(Handle):
         read_count("depth", depth, most=1_000)
         view = self._view(self._scope_of(id, user_id, agent_id))
         with self._everything(view) as tx:
-            return lineage(tx, view, id, depth=depth)
+            found = lineage(tx, view, id, depth=depth)
+        self._note_read("lineage", view, [id])
+        return found
 
     def prov(
         self,
@@ -105,7 +107,9 @@ class Provenance(Handle):
         """
         view = self._prov_view(id, user_id, agent_id)
         with self._everything(view) as tx:
-            return prov(tx, self._vault.store.blobs, view, id, text=text)
+            document = prov(tx, self._vault.store.blobs, view, id, text=text)
+        self._note_read("prov", view, [id] if id is not None else ())
+        return document
 
     def _prov_view(self, id: str | None, user_id: object, agent_id: object) -> View:
         if id is not None:

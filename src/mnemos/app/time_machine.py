@@ -406,7 +406,9 @@ class TimeMachine(Handle):
                 lambda after: differences(before, after, ids),
             )
 
-        return first._read(first._view(scope), action)
+        found = first._read(first._view(scope), action)
+        self._note_read("diff", first._view(scope), [item.id for item in found])
+        return found
 
     def _position(self, scope: Scope, value: AsOf, *, name: str = "at") -> int | None:
         if value is None:

@@ -117,6 +117,7 @@ def _values(found: Disclosure, exported_at: datetime) -> Iterator[dict[str, Any]
         yield _version(version)
     yield from _of_time(found)
     yield from _of_use(found)
+    yield from _of_governance(found)
     for event in found.events():
         yield {
             "type": "event",
@@ -182,6 +183,17 @@ def _of_use(found: Disclosure) -> Iterator[dict[str, Any]]:
     for job in found.jobs():
         due = moment(job.due).isoformat()
         yield {"type": "job", "job": job.job, "kind": job.kind, "state": job.state, "due": due}
+
+
+def _of_governance(found: Disclosure) -> Iterator[dict[str, Any]]:
+    for row in found.rules():
+        value = json.loads(row.body)
+        yield {"type": "rule", "id": row.id, "sort": row.sort, "name": row.name, "value": value}
+    for event, value in found.read_notes():
+        at = moment(event.at).isoformat()
+        yield {"type": "read", "seq": event.seq, "at": at, **value}
+    for count in found.read_counts():
+        yield {"type": "reads", **dict(zip(count._fields[2:], count[2:], strict=True))}
 
 
 # ----------------------------------------------------------------------------------- reading

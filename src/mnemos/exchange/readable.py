@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import IO
 
@@ -18,15 +19,18 @@ def write_markdown(
     *,
     exported_at: datetime,
     progress: Progress | None = None,
+    mark: Callable[[str], str] | None = None,
 ) -> int:
     """Write everything about a subject as Markdown; return the number of paragraphs.
 
     The same things as in the archive, with binary payloads named and not shown. The parameters
-    are those of :func:`mnemos.exchange.archive.write_archive`.
+    are those of :func:`mnemos.exchange.archive.write_archive`; ``mark`` puts a watermark into each
+    paragraph.
     """
     written = 0
     for paragraph in _paragraphs(found, exported_at):
-        file.write(f"{paragraph}\n\n".encode())
+        marked = paragraph if mark is None else mark(paragraph)
+        file.write(f"{marked}\n\n".encode())
         written += 1
         if progress is not None:
             progress(1)
@@ -74,6 +78,19 @@ def _rest(found: Disclosure) -> Iterator[str]:
         "Branches": [f"{_plain(row.name)}, since {row.fork}" for row in found.branches.values()],
         "Snapshots": [f"{_plain(row.name)}, position {row.at}" for row in found.snapshots()],
         "Policies": [f"{row.kind or 'all'}: {row.body.decode()}" for row in found.policies()],
+        "Rules": [
+            f"{row.sort} {_plain(row.name)}: {_value(json.loads(row.body))}"
+            for row in found.rules()
+        ],
+        "Reads noted": [
+            f"{event.seq}. {_when(moment(event.at))}: {_value(dict(value))}"
+            for event, value in found.read_notes()
+        ],
+        "Reads counted": [
+            f"day {row.day}: {_plain(row.principal)}, {row.call}, {row.calls} calls, "
+            f"{row.memories} memories"
+            for row in found.read_counts()
+        ],
         "Use": [
             f"{id}: read {row.reads} times, last {_when(moment(row.last))}"
             for id, row in found.usage()

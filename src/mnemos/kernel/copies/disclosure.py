@@ -6,15 +6,16 @@ it and when, what was forgotten. It names one tenant and one subject in every lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mnemos.errors import NotFound, StoreCorrupt
 from mnemos.kernel import schema
 from mnemos.kernel.blobs import load_body
 from mnemos.kernel.branches import NOW, Line, ancestry, versions_of
-from mnemos.kernel.canonical import moment
+from mnemos.kernel.canonical import decode_content, moment
 from mnemos.kernel.journal import GENESIS, find_subject
 from mnemos.kernel.ports import Blobs, ReadTx
 from mnemos.kernel.schema import ALIVE, MAIN, Branch, Event, Named, PolicyRow, Version
@@ -149,6 +150,22 @@ class Disclosure:
     def policies(self) -> Iterator[PolicyRow]:
         """Walk the life-cycle policies set for the subject."""
         return self._tx.scan(schema.POLICIES, self._key)
+
+    def rules(self) -> Iterator[schema.RuleRow]:
+        """Walk the rules of governance set for the subject: grants, redaction, audit."""
+        return self._tx.scan(schema.RULES, self._key)
+
+    def read_notes(self) -> Iterator[tuple[Event, Mapping[str, Any]]]:
+        """Walk the audited reads of the subject's memories: who was given what, when and why."""
+        for record in self._tx.scan(schema.RECORDS, self._key):
+            row = self._tx.get(schema.CONTENTS, (self.tenant, record.seq))
+            value = decode_content(row.body).record if row is not None else None
+            if record.verb == "read" and value is not None:
+                yield self._event(record.seq), value
+
+    def read_counts(self) -> Iterator[schema.ReadCount]:
+        """Walk how often who read of the subject, day by day."""
+        return self._tx.scan(schema.READS, self._key)
 
     def usage(self) -> Iterator[tuple[str, schema.Usage]]:
         """Walk how the memories are used, with their ids."""
