@@ -9,125 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from poison_attacks import Attack, Said, history, small_talk
+from poison_attacks import Said, small_talk
+from poison_session import START, USER, Session, open_memory
 
-from mnemos import Draft, Header, Kind, Memory, MnemosError, Origin, Text
+from mnemos import Draft, Header, Kind, Memory, Origin, Text
 from mnemos.memories.readers import read_text
-from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
+from mnemos.testing import SimClock
 
-USER = "ana"
-START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TOOL, FOREIGN = 0.3, 0.5
 """Trust of what a tool returns; of documents, imports and other principals."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One memory under attack.
-
-    Parameters
-    ----------
-    memory : Memory
-        With the person's history in it.
-    clock : SimClock
-        Its clock.
-    attack : Attack
-        What is tried.
-    folder : Path
-        Where files of this session may lie.
-    said : list of Said
-        The history.
-    ids : list of str
-        Its memories, one for each.
-    refused : list of str
-        What Mnemos refused: the sorts of errors.
-    """
-
-    memory: Memory
-    clock: SimClock
-    attack: Attack
-    folder: Path
-    said: list[Said]
-    ids: list[str]
-    refused: list[str] = field(default_factory=list[str])
-
-    def attempt(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
-        """Call as the attacker would: a refusal is noted, and gives None."""
-        self.clock.advance(minutes=1)
-        try:
-            return call(*args, **more)
-        except MnemosError as error:
-            self.refused.append(type(error).__name__)
-            return None
-
-    def add(self, role: str, text: str, **more: Any) -> Any:
-        """Add one message as the host does."""
-        message = {"role": role, "content": text}
-        for name in ("name", "caption"):
-            if name in more:
-                message[name] = more.pop(name)
-        return self.attempt(self.memory.add, message, user_id=USER, **more)
-
-    def tool(self) -> str | None:
-        """Add the poisoned document as a tool's output, after a question; return its id."""
-        self.add("user", "Please look that up for me.")
-        receipt = self.add("tool", self.attack.document)
-        return receipt.id if receipt else None
-
-    def facts(self, count: int = 3) -> list[str]:
-        """Return ids of memories that state something of the person's life."""
-        found = [id for id, said in zip(self.ids, self.said, strict=True) if said.fact]
-        return found[:count]
-
-    def talk(self, said: list[Said]) -> list[str]:
-        """Add a stretch of the history, each message with its own time; return the ids."""
-        start = self.clock.now()
-        messages = [
-            {
-                "role": item.role,
-                "content": item.text,
-                "timestamp": start + timedelta(days=item.day, minutes=place),
-            }
-            for place, item in enumerate(said)
-        ]
-        self.clock.advance(days=said[-1].day + 1)
-        return list(self.memory.add(messages, user_id=USER).ids)
-
-
-def open_memory(path: str | Path, seed: str, clock: SimClock, embedder: Any = None) -> Memory:
-    """Open a memory that repeats with its seed."""
-    return Memory(
-        path,
-        embedder=embedder or HashEmbedder(32),
-        clock=clock,
-        ids=SeededIds(seed),
-        entropy=SeededEntropy(seed),
-        background="off",
-    )
-
-
-@contextmanager
-def session(attack: Attack, seed: str, *, file: bool = False, embedder: Any = None) -> Iterator[Session]:
-    """Open a memory with the history of a person, to be attacked; ``file`` puts it on the medium."""
-    clock = SimClock(START)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        path = folder / "memory.db" if file else ":memory:"
-        with open_memory(path, seed, clock, embedder) as memory:
-            made = Session(
-                memory=memory, clock=clock, attack=attack, folder=folder, said=history(seed), ids=[]
-            )
-            made.ids = made.talk(made.said)
-            yield made
-
 
 Run = Callable[[Session], None]
 
@@ -421,7 +316,7 @@ def memory_tool_sourced(s: Session) -> None:
             user_id=USER,
             kind=kind,
             origin="agent",
-            derived_from=[id],
+            derived_from=[id] if id else [],
         )
 
 
@@ -457,7 +352,7 @@ def memory_tool_consolidate(s: Session) -> None:
     id = s.tool()
     one, two, three = s.facts()
     s.attempt(s.memory.consolidate, [one, two], s.attack.text)
-    s.attempt(s.memory.consolidate, [three, id], s.attack.text, kind="profile")
+    s.attempt(s.memory.consolidate, [three, id or one], s.attack.text, kind="profile")
 
 
 @channel("external id reused")
@@ -468,21 +363,17 @@ def external_id(s: Session) -> None:
     s.ids.append(mine.id)
     for role in ("tool", "assistant", "system"):
         s.add(role, s.attack.document, external_id="locker", on_conflict="update")
-    s.attempt(
-        s.memory.add, s.attack.text, user_id=USER, external_id="locker", on_conflict="update"
-    )
+    s.attempt(s.memory.add, s.attack.text, user_id=USER, external_id="locker", on_conflict="update")
 
 
 @channel("summary made from it")
 def summary(s: Session) -> None:
     id = s.tool()
-    other = s.facts(1)[0]
+    sources = (*s.facts(1), *([id] if id else []))
     for kind in ("summary", "profile", "instruction"):
-        s.attempt(
-            s.memory.add, s.attack.text, user_id=USER, kind=kind, derived_from=[other, id]
-        )
+        s.attempt(s.memory.add, s.attack.text, user_id=USER, kind=kind, derived_from=sources)
         header = Header(
-            kind=Kind(kind), origin=Origin.DERIVED, trust=1.0, derived_from=(other, id), method="m"
+            kind=Kind(kind), origin=Origin.DERIVED, trust=1.0, derived_from=sources, method="m"
         )
         s.attempt(
             s.memory.add_many,
@@ -599,7 +490,7 @@ def _changed(text: str, every: int = 7, first: int = 0) -> str:
     return " ".join("whereupon" if n % every == first else w for n, w in enumerate(words))
 
 
-_ADDRESS = re.compile(r"[\w.-]+@[\w.-]+\w|(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?")
+_ADDRESS = re.compile(r"[\w.-]+@[\w.-]+\w|(?:https?://|www\.)[\w./?=&%-]+|[\w.-]+\.example\b")
 
 
 def addresses(text: str) -> list[str]:
@@ -625,4 +516,3 @@ def poisoned_by_hand(s: Session) -> None:
 
 CONTROL = Channel(name="control: written as the user's", run=poisoned_by_hand)
 """Trust switched off: every check must sound."""
-

@@ -57,14 +57,25 @@ def test_every_file_linked_exists(document: Path) -> None:
         assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_the_page_on_time_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+@pytest.mark.parametrize(
+    ("page", "left"),
+    [
+        ("time.md", ["Ana lives in Lisbon"]),
+        ("governance.md", ["The boat is called Alma", "Mail me at [EMAIL]"]),
+    ],
+)
+def test_the_code_of_a_page_is_run(
+    page: str,
+    left: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     del recwarn  # without weights it recalls by words, and says so once
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "time.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     space: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        exec(compile(block, "time.md", "exec"), space)
+        exec(compile(block, page, "exec"), space)
     with space["memory"] as memory:
-        assert [cube.text for cube in memory.get_all(user_id="ana")] == ["Ana lives in Lisbon"]
+        assert [cube.text for cube in memory.get_all(user_id="ana")] == left

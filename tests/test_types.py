@@ -38,7 +38,8 @@ def test_the_order_of_kinds_and_states_is_part_of_the_page_format():
         ).split()
     )
     assert (
-        list(State) == ("generated activated merged superseded archived expired forgotten").split()
+        list(State)
+        == ("generated activated merged superseded archived expired forgotten quarantined").split()
     )
 
 

@@ -318,8 +318,8 @@ def test_metadata_nested_too_deep_is_refused(told: Memory) -> None:
 
 
 def test_unknown_words_are_pythons_own_type_error(told: Memory) -> None:
-    with pytest.raises(TypeError, match="filters"):
-        told.search("x", filters={})
+    with pytest.raises(TypeError, match="where"):
+        told.search("x", where={})
     with pytest.raises(TypeError):
         told.add("x", "ana")
 

@@ -65,8 +65,32 @@ def test_verify_counts_events_and_calls_back(memory: Memory) -> None:
 
 ID = "0" * 32
 
+TOOL = {"type": "object", "properties": {"celsius": {"type": "number"}}}
+
 CALLS: dict[str, Callable[[Memory], object]] = {
     "add": lambda memory: memory.add("x"),
+    "add_tool_output": lambda memory: memory.add_tool_output({"celsius": 1}, TOOL, tool="x"),
+    "approve": lambda memory: memory.approve(ID),
+    "drop_intake": lambda memory: memory.drop_intake(origin="tool", user_id="ana"),
+    "drop_reads": lambda memory: memory.drop_reads(older_than="1d", user_id="ana"),
+    "drop_redaction": lambda memory: memory.drop_redaction(user_id="ana"),
+    "grant": lambda memory: memory.grant("user:ben", "reader", user_id="ana"),
+    "grants": lambda memory: memory.grants(user_id="ana"),
+    "groups": lambda memory: memory.groups(),
+    "intake": lambda memory: memory.intake(user_id="ana"),
+    "quarantine": lambda memory: memory.quarantine(ID),
+    "quarantined": lambda memory: memory.quarantined(user_id="ana"),
+    "read_counts": lambda memory: memory.read_counts(user_id="ana"),
+    "reads": lambda memory: memory.reads(user_id="ana"),
+    "redaction": lambda memory: memory.redaction(user_id="ana"),
+    "reject": lambda memory: memory.reject(ID),
+    "reveal": lambda memory: memory.reveal(ID, key=__file__),
+    "revoke": lambda memory: memory.revoke(origin="tool", user_id="ana"),
+    "revoke_grant": lambda memory: memory.revoke_grant(ID, user_id="ana"),
+    "set_audit": lambda memory: memory.set_audit("audited", user_id="ana"),
+    "set_group": lambda memory: memory.set_group("group:x", ["user:ana"]),
+    "set_intake": lambda memory: memory.set_intake(origin="tool", quarantine=True, user_id="ana"),
+    "set_redaction": lambda memory: memory.set_redaction(user_id="ana"),
     "add_many": lambda memory: memory.add_many([turn("x")]),
     "update": lambda memory: memory.update(ID, "x"),
     "forget": lambda memory: memory.forget(ID),
@@ -140,6 +164,7 @@ def test_a_closed_handle_says_so(
 def test_the_table_of_calls_is_whole() -> None:
     public = {name for name in dir(Memory) if not name.startswith("_")}
     elsewhere = {"begin", "close", "ingest", "import_archive", "register_job", "restore_backup"}
+    elsewhere |= {"acting_as", "principal", "watermark", "read_watermark"}  # which open nothing
     assert public - CALLS.keys() == elsewhere
 
 

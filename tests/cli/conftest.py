@@ -27,10 +27,10 @@ TURNS = [
 ]
 
 
-FAMILIES = ("jobs", "policy")
+FAMILIES = ("jobs", "policy", "quarantine", "intake", "redaction", "audit")
 """Commands that have commands of their own."""
 
-WITHOUT_VAULT = ("models", "restore", "checkpoint-key")
+WITHOUT_VAULT = ("models", "restore", "checkpoint-key", "watermark")
 """Commands that open no vault, so know nothing of embedders."""
 
 

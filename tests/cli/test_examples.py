@@ -24,6 +24,24 @@ BEFORE = {
     "reactivate": ["archive 0f3a9c…"],
     "policy drop": ["policy set --user ana --kind turn --ttl 90d"],
     "policy list": ["policy set --user ana --kind turn --ttl 90d"],
+    "quarantine list": ["quarantine add 0f3a9c…"],
+    "quarantine approve": ["quarantine add 0f3a9c…", "quarantine add 77b1e0…"],
+    "quarantine reject": ["quarantine add 77b1e0…"],
+    "intake drop": ["intake set --origin tool --quarantine --user ana"],
+    "intake list": ["intake set --origin tool --quarantine --user ana"],
+    "redaction set": ["watermark key vault.key"],
+    "redaction drop": ["redaction set mask --user ana"],
+    "redaction show": ["redaction set mask --user ana"],
+    "reveal": ["watermark key vault.key"],
+    "audit reads": ["audit set audited --user ana", "get 0f3a9c… --user ana"],
+    "audit counts": ["get 0f3a9c… --user ana"],
+    "watermark mark": ["watermark key exports.key", "export ana.md --user ana --format markdown"],
+    "watermark read": [
+        "watermark key exports.key",
+        "export ana.md --user ana --format markdown",
+        "watermark mark ana.md --key-file exports.key --number 17 --out pasted.txt",
+    ],
+    "groups": ["group group:family user:ana user:ben"],
     "restore": [
         "backup backups/2025-03-04.db",
         "backup old.db",
@@ -41,8 +59,25 @@ BEFORE = {
 REFUSED = {"jobs retry 17": 3, "jobs drop 17": 3}
 """There is no such job here."""
 
-NOTHING = {"jobs list", "models list", "list"}
-"""Where there is nothing to list, which is no error."""
+NOTHING = {
+    "jobs list", "models list", "list", "revoke", "audit reads", "audit drop", "watermark read",
+}  # fmt: skip
+"""Where there is nothing to list, or to do, which is no error."""
+
+ASKING = ("forget", "rollback", "revoke ", "quarantine reject", "audit drop")
+"""Those that ask before they do it."""
+
+GOES_ON = (
+    "branch", "checkpoint", "policy set", "group", "quarantine list", "quarantine approve", "audit reads",
+)  # fmt: skip
+"""Those whose second example is about what the first one left."""
+
+NEEDED = {
+    "mnemos.key": "cryptography",
+    "vault.key": "cryptography",
+    "redaction set": "phonenumbers",
+}
+"""Words of examples, and the package they need."""
 
 
 def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -76,27 +111,31 @@ def lived_in(tmp_path_factory):
         memory.forget(memory.add("A secret", user_id="ana").id)
         memory.ingest(folder / "chat.jsonl", user_id="ana")
         memory.branch("draft", user_id="ana").add("Ana may learn to sail")
+        granted = memory.grant("user:ben", "reader", user_id="ana").id
     for name in ("backups", "kept"):
         (folder / name).mkdir()
     (folder / "notes.md").write_text("One line.\n")
     (folder / "export.json").write_text('[{"role": "user", "content": "hello"}]')
-    return folder, home, other
+    return folder, {"0f3a9c…": home, "77b1e0…": other, "5e21d7…": granted}
 
 
 @pytest.mark.parametrize(
     "path", [path for path, _ in leaves(cli) if path not in ELSEWHERE], ids=str
 )
 def test_examples_run(path, run, lived_in, tmp_path):
-    folder, home, other = lived_in
+    folder, ids = lived_in
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    needs_key = "mnemos.key" in " ".join([*BEFORE.get(path, ()), *dict(EXAMPLES)[path]])
-    if needs_key and importlib.util.find_spec("cryptography") is None:
-        pytest.skip("cryptography is not installed")
+    told = " ".join([*BEFORE.get(path, ()), *dict(EXAMPLES)[path]])
+    for word, extra in NEEDED.items():
+        if word in told and importlib.util.find_spec(extra) is None:
+            pytest.skip(f"{extra} is not installed")
 
     def tell(line: str):
-        given = shlex.split(line.replace("0f3a9c…", home).replace("77b1e0…", other))
-        if given[0] in ("forget", "rollback") and not {"--yes", "--dry-run"} & set(given):
-            given.append("--yes")
+        for word, id in ids.items():
+            line = line.replace(word, id)
+        given = shlex.split(line)
+        asks = line.startswith(ASKING) and not {"--yes", "--dry-run"} & set(given)
+        given += ["--yes"] if asks else []
         return run(*given, stdin="from standard input")
 
     for line in BEFORE.get(path, ()):
@@ -105,7 +144,7 @@ def test_examples_run(path, run, lived_in, tmp_path):
     assert lines
     for number, line in enumerate(lines):
         # Each begins anew where the one before it changed what it is about.
-        if number and path not in ("branch", "checkpoint", "policy set"):
+        if number and path not in GOES_ON:
             for name in ("memory.db", "memory.db-wal", "memory.db-shm"):
                 (tmp_path / name).unlink(missing_ok=True)
             shutil.copy(folder / "memory.db", tmp_path)

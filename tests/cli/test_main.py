@@ -18,12 +18,18 @@ COMMANDS = (
     "add ingest search context get list history update diff revert supersede contradict"
     " consolidate snapshot snapshots drop-snapshot rollback branch branches merge timeline archive"
     " reactivate freeze thaw hold release usage policy sweep forget backup restore export import"
-    " suppressions lineage prov log checkpoint checkpoint-key verify stats reembed jobs compact"
+    " suppressions grant grants revoke-grant group groups quarantine revoke intake redaction reveal"
+    " audit watermark lineage prov log checkpoint checkpoint-key verify stats reembed jobs compact"
     " models demo bench"
 ).split()
 FAMILIES = {
     "models": ("list", "add", "path"),
     "policy": ("list", "set", "drop"),
+    "quarantine": ("list", "add", "approve", "reject"),
+    "intake": ("list", "set", "drop"),
+    "redaction": ("show", "set", "drop"),
+    "audit": ("set", "reads", "counts", "drop"),
+    "watermark": ("key", "mark", "read"),
     "jobs": ("list", "run", "retry", "drop", "pause", "resume", "budget"),
 }
 MODULE = ("-m", "mnemos.cli")
@@ -94,7 +100,8 @@ def test_version(run):
     [
         (errors.InvalidInput, 2), (errors.ScopeRequired, 2),
         (errors.NotFound, 3), (errors.Conflict, 3), (errors.Protected, 3),
-        (errors.IllegalTransition, 3), (errors.StoreError, 4), (errors.StoreBusy, 4),
+        (errors.IllegalTransition, 3), (errors.Forbidden, 3), (errors.IntakeFull, 3),
+        (errors.StoreError, 4), (errors.StoreBusy, 4),
         (errors.FormatTooNew, 4), (errors.ModelError, 5), (errors.MissingExtra, 5),
         (click.UsageError, 2),
     ],

@@ -273,7 +273,7 @@ class Handle:
     ) -> None:
         """Note that a principal was given memories: counted, or journalled before it gets them."""
         scope = view.scope
-        self._vault.reads.hand_out(self._tenant, ids)
+        self._vault.reads.hand_out(self._tenant, scope.subject, ids)
         with self._vault.store.read(self._tenant_reach()) as tx:
             number = find_subject(tx, self._tenant, scope.subject)
             rule = rules.nearest(tx, self._tenant, number, Sort.AUDIT)

@@ -7,7 +7,7 @@ than that memory, whoever passes it on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from mnemos.kernel.governance.cleaning import Cleaner
 from mnemos.kernel.governance.trust import ECHOES
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.reading import Reader
+from mnemos.kernel.schema import FULL_TRUST
 from mnemos.kernel.vault import Vault
 from mnemos.types import TRUSTED, Draft, Header, Link, MemCube, Text
 
@@ -59,9 +60,10 @@ def recognised(vault: Vault, view: View, changes: Sequence[Change]) -> list[Chan
 
     def action(reader: Reader) -> list[Change]:
         page = reader.page()
-        if page is None or not page[1].any():
+        handed_out = vault.reads.handed_out(view.tenant, view.subject)
+        known = _Known(reader, handed_out, *page) if page is not None else None
+        if known is None or not known.mask.any():
             return list(changes)
-        known = _Known(reader, vault, *page)
         return [_marked(change, known) if change in wordy else change for change in changes]
 
     try:
@@ -77,15 +79,35 @@ def _words(change: Change) -> str:
 
 
 class _Known:
-    """The memories of a page a draft can be compared with."""
+    """The memories of a page a draft is compared with: those handed out, and those of little trust.
+
+    Parameters
+    ----------
+    reader : Reader
+        Opened on everything the writer may read.
+    handed_out : collection of str
+        Ids this process gave to callers.
+    arrays, mask
+        The page.
+    """
 
     def __init__(
-        self, reader: Reader, vault: Vault, arrays: PageArrays, mask: NDArray[np.bool_]
+        self,
+        reader: Reader,
+        handed_out: Collection[str],
+        arrays: PageArrays,
+        mask: NDArray[np.bool_],
     ) -> None:
+        import numpy as np
+
         self.arrays = arrays
-        self.mask = mask & (arrays.column("length") > 0)
+        cubes = arrays.column("cube")
+        worded = mask & (arrays.column("length") > 0)
+        recalled = np.fromiter(reader.recalled(handed_out), np.int64)
+        self.recalled = worded & np.isin(cubes, recalled)
+        self.low = worded & (arrays.column("trust") < TRUSTED * FULL_TRUST)
+        self.mask = self.recalled | self.low
         self._reader = reader
-        self._vault = vault
         self._cubes: dict[int, MemCube] = {}
 
     def cube(self, position: int) -> MemCube:
@@ -105,11 +127,6 @@ class _Known:
         """Return the number of a memory; -1 where the page has none of this id."""
         return self._reader.number_of(id)
 
-    def is_recalled(self, position: int) -> bool:
-        """Return whether memory has handed it out, as far as was counted."""
-        number = int(self.arrays.column("cube")[position])
-        return self._vault.was_read(self._reader, self.cube(position).id, number)
-
 
 def _marked(change: Change, known: _Known) -> Change:
     from mnemos.retrieval import echoes
@@ -119,19 +136,18 @@ def _marked(change: Change, known: _Known) -> Change:
     if isinstance(change, Update):
         mask = mask & (known.arrays.column("cube") != known.number(change.id))
     echo = echoes.recognise(_words(change), known.arrays, mask, known.text)
-    recalled = [item for item in echo.repeated if known.is_recalled(item.position)]
-    if echo.is_echo and recalled and len(recalled) < len(echo.repeated):
-        mask = _only(mask, [item.position for item in recalled])
-        echo = echoes.recognise(_words(change), known.arrays, mask, known.text)
-    if echo.is_echo and recalled:
-        found = [known.cube(item.position) for item in echo.repeated]
-        return replace(change, draft=_linked(change.draft, "recalled_from", found))
     header = change.draft.header
     low = [
         cube
         for item in echo.repeated
         if echoes.repeats(item) and _would_gain(header, cube := known.cube(item.position))
     ]
+    if echo.is_echo and not all(known.recalled[item.position] for item in echo.repeated):
+        recalled = mask & known.recalled
+        echo = echoes.recognise(_words(change), known.arrays, recalled, known.text)
+    if echo.is_echo:
+        found = [*low, *(known.cube(item.position) for item in echo.repeated)]
+        return replace(change, draft=_linked(change.draft, "recalled_from", found))
     return replace(change, draft=_linked(change.draft, "repeats", low)) if low else change
 
 
@@ -140,15 +156,8 @@ def _would_gain(header: Header, cube: MemCube) -> bool:
     return trust < TRUSTED and trust < header.counted_trust
 
 
-def _only(mask: NDArray[np.bool_], positions: Sequence[int]) -> NDArray[np.bool_]:
-    import numpy as np
-
-    kept = np.zeros(len(mask), bool)
-    kept[list(positions)] = True
-    return kept & mask
-
-
 def _linked(draft: Draft, type: str, cubes: Sequence[MemCube]) -> Draft:
     kept = tuple(link for link in draft.header.links if link.type not in ECHOES)
-    added = tuple(Link(type=type, target=cube.id) for cube in cubes[:MOST_LINKS])
+    targets = dict.fromkeys(cube.id for cube in cubes)
+    added = tuple(Link(type=type, target=id) for id in list(targets)[:MOST_LINKS])
     return replace(draft, header=replace(draft.header, links=(*kept, *added)))

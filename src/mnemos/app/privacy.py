@@ -204,11 +204,12 @@ class Privacy(Handle):
         ...     memory.read_watermark(marked.replace("Ben", "Cleo"), key=key).number
         17
         """
-        return watermark.mark(text, key=read_key(key), number=number)
+        words = read_string("text", text)
+        return watermark.mark(words, key=read_key(key), number=number)
 
     def read_watermark(self, text: str, *, key: str | Path) -> watermark.Reading:
         """Return which copy a text, or a piece of it, comes from."""
-        return watermark.read_marks(text, key=read_key(key))
+        return watermark.read_marks(read_string("text", text), key=read_key(key))
 
     def _set_redaction(
         self,
@@ -257,9 +258,12 @@ def read_key(value: object) -> bytes:
             f"there is no key file {path}; make one with `mnemos watermark key`"
         ) from error
     except OSError as error:
-        raise InvalidInput(f"the key file {path} cannot be read: {error.strerror}") from error
+        raise InvalidInput(
+            f"the key file {path} cannot be read ({error.strerror}); give another"
+        ) from error
     if len(data) < KEY_BYTES:
         raise InvalidInput(
-            f"the key file {path} holds {len(data)} bytes; {KEY_BYTES} are the least"
+            f"the key file {path} holds {len(data)} bytes, {KEY_BYTES} are the least; make one with "
+            "`mnemos watermark key`"
         )
     return data

@@ -10,15 +10,15 @@ from mnemos.errors import ModelError
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.governance import filter_masks
-from mnemos.kernel.governance.trust import is_echo
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.ports import Embedder, TokenCounter
 from mnemos.kernel.reading import Reader
+from mnemos.kernel.schema import FULL_TRUST, UNRANKED
 from mnemos.kernel.segments import KINDS
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.retrieval import pack as packing
 from mnemos.retrieval import rank as ranking
-from mnemos.types import Context, Hit, Hits, MemCube, Query, Step, Trace
+from mnemos.types import TRUSTED, Context, Hit, Hits, MemCube, Query, Step, Trace
 
 STANDING_KINDS = [KINDS.index(kind) for kind in packing.STANDING]
 MOST_STANDING = 200
@@ -151,14 +151,15 @@ class Recall:
         if page is None:
             return []
         arrays, mask = page
+        # Words that are not trusted never steer, and what came back from memory is no memory.
+        mask = mask & (arrays.column("trust") >= TRUSTED * FULL_TRUST)
+        mask = mask & (arrays.column("length") != UNRANKED)
         chosen = np.flatnonzero(mask & np.isin(arrays.column("kind"), STANDING_KINDS))
         born, cube = arrays.column("born"), arrays.column("cube")
         chosen = chosen[np.argsort(born[chosen])]  # of a past moment, history lies behind the page
-        found = [
+        return [
             reader.cube(int(born[place]), int(cube[place])) for place in chosen[-MOST_STANDING:]
         ]
-        # Words that are not trusted never steer, and what came back from memory is no memory.
-        return [item for item in found if packing.is_trusted(item) and not is_echo(item.header)]
 
     def _trace(self, watch: Stopwatch, question: ranking.Question) -> Trace:
         notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""``demo``: a vault made from a conversation, asked, packed, made to forget, and verified."""
+"""``demo``: a vault made from a conversation, asked, packed, lied to, made to forget, verified."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Stage:
 def demo(
     data: str | None, db: str, keep: bool, tz: str, no_embedder: bool, json: bool
 ) -> int | None:
-    """See it work: ingest, ask, pack, forget, verify."""
+    """See it work: ingest, ask, pack, distrust, forget, verify."""
     from mnemos.app.memory import Memory
     from mnemos.cli import demo_material
 
@@ -82,6 +82,7 @@ def demo(
         _ingest(stage, memory, material)
         _ask(stage, memory, material)
         _pack(stage, memory, material)
+        _distrust(stage, memory, material)
         _forget(stage, memory, material, vault)
         sound = _verify(stage, memory)
     _point_on(stage, material, db, own=data is not None)
@@ -260,6 +261,48 @@ def _pack(stage: Stage, memory: Memory, material: Material) -> None:
     stage.say(
         f"{packed.tokens} tokens, in order of time; the labels [1] to [{len(packed.citations)}] "
         "cite the memories they come from."
+    )
+
+
+def _distrust(stage: Stage, memory: Memory, material: Material) -> None:
+    """Show a tool's answer that hides an instruction, and what becomes of it."""
+    from mnemos.cli.demo_material import ANSWER, ASKED, FEED, INJECTED
+
+    def add(words: str, kind: str | None, sources: Sequence[str] = ()) -> str:
+        said = {"role": "tool", "content": words}
+        receipt = memory.add(
+            said, kind=kind, source=FEED, derived_from=sources, user_id=material.user
+        )
+        return receipt.id
+
+    heard = add(ANSWER, None)
+    held = add(INJECTED, "instruction", (heard,))
+    packed = memory.context(ASKED, user_id=material.user, budget=120)
+    waiting = [cube for cube in memory.quarantined(user_id=material.user) if cube.id == held]
+    rejected = memory.reject(held, user_id=material.user)
+    erased = memory.forget(source=FEED, user_id=material.user)
+    quoted = [line for line in packed.text.split("\n") if "<quoted" in line and ANSWER[:10] in line]
+    steers = held in {item.id for item in packed.citations}
+    stage.facts["distrusted"] = {
+        "context": documents.context_document(ASKED, packed),
+        "standing": steers,
+        "quarantined": [documents.cube_document(cube) for cube in waiting],
+        "rejected": list(rejected.forgotten),
+        "forgotten": list(erased.forgotten),
+    }
+    stage.scene("Words that are not trusted")
+    stage.say("A tool answers, with an order hidden in it; an agent keeps the order as a rule.")
+    for line in quoted:
+        stage.lines(["│ " + piece for piece in output.wrap(line, stage.width - 2, 4)])
+    stage.say(
+        f"context: quoted as data, {'tainted' if packed.tainted else 'NOT TAINTED'}, trust "
+        f"{packed.max_trust:g}; the rule is {'STILL' if steers else 'not'} among the standing memories"
+    )
+    for cube in waiting:
+        stage.lines(output.wrap(f"quarantined: {documents.words(cube)}", stage.width, 1))
+    stage.say(
+        "`mnemos quarantine approve` would let it in; here it was rejected: "
+        f"{output.plural(len(rejected.forgotten), 'memory', 'memories')} erased"
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
 from mnemos.cli import output
 from mnemos.types import (
+    TRUSTED,
     Context,
     Hit,
     Hits,
@@ -17,6 +19,7 @@ from mnemos.types import (
     Place,
     Reason,
     Receipt,
+    State,
     Text,
     Trace,
 )
@@ -73,9 +76,16 @@ def cube_document(cube: MemCube) -> dict[str, Any]:
         "method": header.method,
         "model": header.model,
         "origin": None if header.origin is Origin.USER else header.origin,
+        "owner": header.owner,
+        "access": list(header.access),
+        "approved_by": header.approved_by,
+        "sensitivity": header.sensitivity,
+        "sealed": [token for token, _ in header.sealed],
         "frozen": header.frozen,
         "hold": header.hold,
     }
+    if header.counted_trust != 1:  # which may be 0, and that says the most
+        document["trust"] = header.counted_trust
     return document | {name: value for name, value in given.items() if value}
 
 
@@ -124,6 +134,8 @@ def hits_document(query: str, hits: Hits) -> dict[str, Any]:
     return {
         "query": query,
         "hits": [hit_document(hit) for hit in hits],
+        "tainted": hits.tainted,
+        "max_trust": hits.max_trust,
         "trace": trace_document(hits.trace),
     }
 
@@ -137,6 +149,7 @@ def context_document(query: str, context: Context) -> dict[str, Any]:
         "budget": context.budget,
         "citations": [{"label": item.label, "id": item.id} for item in context.citations],
         "tainted": context.tainted,
+        "max_trust": context.max_trust,
         "trace": trace_document(context.trace),
     }
 
@@ -185,6 +198,82 @@ def words(cube: MemCube) -> str:
     return f"{cube.text}{caption}"
 
 
+def standing(cube: MemCube) -> str:
+    """Return a memory's state and its locks."""
+    locks = (("frozen", cube.header.frozen), ("under legal hold", cube.header.hold))
+    return ", ".join([cube.state, *(name for name, is_set in locks if is_set)])
+
+
+def trust(cube: MemCube) -> str:
+    """Return how far a memory is trusted and why, where it is not the user's own words."""
+    header = cube.header
+    if header.counted_trust == 1 and header.origin is Origin.USER:
+        return ""
+    quoted = "" if header.counted_trust >= TRUSTED else ": quoted as data"
+    return f"{header.counted_trust:g}, from {header.origin}{quoted}"
+
+
+def _marks(cube: MemCube) -> str:
+    """Return what is unusual about a memory's trust, to stand behind its id in a table."""
+    header = cube.header
+    given = {
+        "trust": f"{header.counted_trust:g}" if header.counted_trust != 1 else None,
+        "by": header.owner,
+        "approved by": header.approved_by,
+        "label": header.sensitivity,
+    }
+    marks = [output.clean(f"{name} {value}") for name, value in given.items() if value]
+    marks += ["in quarantine"] if cube.state is State.QUARANTINED else []
+    return ", ".join(marks)
+
+
+def _id_lines(cube: MemCube, width: int) -> list[str]:
+    """Return the lines that say which memory it is, and what is unusual about its trust."""
+    marks = _marks(cube)
+    line = f"id {cube.id}  {marks}".rstrip()
+    if output.cells(line) <= width:
+        return [line]
+    return [f"id {cube.id}", *(f"   {part}" for part in output.wrap(marks, width - 3))]
+
+
+def memory_card(cube: MemCube, zone: tzinfo) -> str:
+    """Return everything known about a memory as names and values, its words last."""
+    header = cube.header
+    values: list[tuple[str, object]] = [
+        ("id", cube.id),
+        ("external id", header.external_id),
+        ("kind", header.kind),
+        ("of", cube.scope.subject),
+        ("written by", header.owner),
+        ("speaker", speaker(cube)),
+        ("run", header.run_id),
+        ("agent", header.agent_id),
+        ("happened", output.when(header.happened_at, zone)),
+        ("recorded", f"{output.when(cube.recorded_at, zone)}  #{cube.recorded_seq}"),
+        ("version", f"{cube.version}, {standing(cube)}"),
+        ("trust", trust(cube)),
+        ("approved by", header.approved_by),
+        ("label", header.sensitivity),
+        ("may read", ", ".join(header.access)),
+        ("sealed", ", ".join(token for token, _ in header.sealed)),
+        ("true from", output.when(header.valid_from, zone)),
+        ("true until", output.when(header.valid_to, zone)),
+        ("expires", output.when(header.expires_at, zone)),
+        ("tags", ", ".join(header.tags)),
+        ("source", header.source),
+        *(("derived from", source) for source in header.derived_from),
+        *(("link", f"{link.type} {link.target}") for link in header.links),
+        ("metadata", json.dumps(dict(header.metadata)) if header.metadata else ""),
+        *(
+            ("means", f"{item.text}: from {output.when(item.start, zone)}")
+            for item in header.mentions
+        ),
+    ]
+    shown = [(name, output.clean(str(value)) if value else None) for name, value in values]
+    text = "\n".join(output.wrap(words(cube), output.columns() - 14))
+    return output.pairs([*shown, ("text", text)])
+
+
 def reason_lines(hit: Hit, width: int) -> Iterator[str]:
     """Yield one line per reason: signal, bar, share, rank in the signal's list, matched words."""
     room = max(12, width - BAR - 26)
@@ -219,7 +308,7 @@ def memory_table(cubes: list[MemCube], zone: tzinfo) -> str:
     taken = max(map(len, whens), default=0) + max(map(output.cells, whos), default=0) + 10
     width = max(34, output.columns() - taken)
     rows = [
-        (moment, who, "\n".join([*output.wrap(words(cube), width, 3), f"id {cube.id}"]))
+        (moment, who, "\n".join([*output.wrap(words(cube), width, 3), *_id_lines(cube, width)]))
         for moment, who, cube in zip(whens, whos, cubes, strict=True)
     ]
     return output.table(rows, ("when", "who", "memory"))
@@ -232,7 +321,7 @@ def hit_table(hits: Hits, zone: tzinfo, *, why: bool) -> str:
     width = max(34, output.columns() - taken)
     rows: list[tuple[str, str, str, str]] = []
     for number, (hit, who) in enumerate(zip(hits, whos, strict=True), start=1):
-        lines = [*output.wrap(words(hit.cube), width, 4), f"id {hit.id}"]
+        lines = [*output.wrap(words(hit.cube), width, 4), *_id_lines(hit.cube, width)]
         if why:
             lines += reason_lines(hit, width)
         moment = output.when(hit.cube.header.happened_at or hit.cube.recorded_at, zone)

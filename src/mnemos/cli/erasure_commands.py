@@ -63,7 +63,7 @@ def forget(
             tried = _forget(memory, settings, wanted, dry_run=True)
             if trial:
                 return _tried(memory, settings, tried)
-            if tried.ids and not _agreed(memory, settings, tried):
+            if tried.ids and not agreed(memory, settings, tried):
                 output.note("nothing was forgotten")
                 return NOTHING
             wanted = {"ids": tried.ids, "sources": how["sources"]}  # what was shown, nothing else
@@ -130,7 +130,7 @@ def _list(memory: Memory, settings: Settings, receipt: Receipt) -> list[str]:
     return [*lines, f"  … and {left:,} more"] if left > 0 else lines
 
 
-def _agreed(memory: Memory, settings: Settings, tried: Receipt) -> bool:
+def agreed(memory: Memory, settings: Settings, tried: Receipt) -> bool:
     """Show what would go, and ask."""
     for line in _list(memory, settings, tried):
         click.echo(line, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NOTHING = 1
 
 
-def _open(settings: Settings) -> Memory:
+def _open(settings: Settings) -> AbstractContextManager[Memory]:
     """Open the vault to look at its jobs, not to run them."""
     return open_memory(replace(settings, no_embedder=True), background="off")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnemos.cli import documents, output
+from mnemos.cli import output
+from mnemos.cli.governing_options import EVERYWHERE, KINDS, check_whose, whose, written
 from mnemos.cli.options import (
     BRANCH,
     Command,
@@ -20,11 +21,10 @@ from mnemos.cli.options import (
     example,
     open_memory,
     place,
-    require_scope,
     zone_of,
 )
 from mnemos.errors import InvalidInput
-from mnemos.types import Kind, Receipt
+from mnemos.types import Receipt
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 NOTHING = 1
 KIND = click.option(
     "--kind",
-    type=click.Choice([kind.value for kind in Kind]),
+    type=KINDS,
     metavar="KIND",
     help="Which memories; every kind if left out.",
 )
-EVERYWHERE = click.option("--everywhere", is_flag=True, help="For the whole tenant.")
 
 
 def _move(name: str, said: str, call: Callable[[Memory], Any], doc: str) -> click.Command:
@@ -47,10 +46,7 @@ def _move(name: str, said: str, call: Callable[[Memory], Any], doc: str) -> clic
         with open_memory(replace(settings, no_embedder=True)) as memory:
             there = place(memory, settings, Where(branch=branch))
             receipt: Receipt = call(there)(id, user_id=settings.user, agent_id=settings.agent)
-        if settings.json:
-            output.emit(documents.receipt_document(receipt))
-        else:
-            output.say(f"{receipt.id} {said}")
+        written(settings, receipt, f"{receipt.id} {said}")
 
     run.__doc__ = doc
     options: tuple[Callable[[Command], Command], ...] = (
@@ -152,12 +148,15 @@ def policy() -> None:
 @click.option("--archive-below", type=float, metavar="X", help="Strength that archives it.")
 @click.option("--law", metavar="NAME[,PARAMETER=VALUE…]", help="Law of strength.")
 @click.option("--capacity", type=int, metavar="N", help="Most in view; the weakest are archived.")
+@click.option(
+    "--quarantine", metavar="SPAN", help="How long it waits for approval; 30d by default."
+)
 def set_policy(settings: Settings, kind: str | None, everywhere: bool, **how: Any) -> None:
     """Set the policy of a kind.
 
     It is for a user, an agent or everywhere, and replaces the one before.
     """
-    _check_whose(settings, everywhere)
+    check_whose(settings, everywhere, "policy")
     law = _read_law(how.pop("law"))
     with open_memory(replace(settings, no_embedder=True), make=True) as memory:
         receipt = memory.set_policy(
@@ -168,7 +167,7 @@ def set_policy(settings: Settings, kind: str | None, everywhere: bool, **how: An
             law=law,
             **how,
         )
-    _said(settings, receipt, f"policy set for {_whose(settings, everywhere)}, {_kinds(kind)}")
+    written(settings, receipt, f"policy set for {whose(settings, everywhere)}, {_kinds(kind)}")
 
 
 @policy.command("list", epilog=example("mnemos policy list --user ana"))
@@ -185,7 +184,7 @@ def list_policies(settings: Settings) -> int | None:
     elif found:
         rows = [
             (
-                _whose(settings, entry.everywhere),
+                whose(settings, entry.everywhere),
                 entry.kind or "every kind",
                 "\n".join(f"{name} {_value(name, value)}" for name, value in _set(entry).items()),
             )
@@ -204,21 +203,12 @@ def list_policies(settings: Settings) -> int | None:
 @EVERYWHERE
 def drop_policy(settings: Settings, kind: str | None, everywhere: bool) -> None:
     """Remove the policy of a kind. Lifespans it has given stay."""
-    _check_whose(settings, everywhere)
+    check_whose(settings, everywhere, "policy")
     with open_memory(replace(settings, no_embedder=True)) as memory:
         receipt = memory.drop_policy(
             kind, user_id=settings.user, agent_id=settings.agent, everywhere=everywhere
         )
-    _said(settings, receipt, f"policy dropped for {_whose(settings, everywhere)}, {_kinds(kind)}")
-
-
-def _check_whose(settings: Settings, everywhere: bool) -> None:
-    if not everywhere:
-        require_scope(settings, "policy", "whose memories are meant; or --everywhere for all")
-
-
-def _whose(settings: Settings, everywhere: bool) -> str:
-    return "everybody" if everywhere else output.clean(settings.user or settings.agent or "default")
+    written(settings, receipt, f"policy dropped for {whose(settings, everywhere)}, {_kinds(kind)}")
 
 
 def _kinds(kind: str | None) -> str:
@@ -255,15 +245,7 @@ def _set(entry: PolicyEntry) -> dict[str, Any]:
 def _value(name: str, value: Any) -> str:
     if name == "law":
         return _law(value)
-    return _span(value) if name in ("ttl", "retain", "grace") else f"{value:g}"
-
-
-def _span(seconds: float) -> str:
-    """Return seconds in the largest unit that leaves no fraction."""
-    for unit, size in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
+    return output.span(value) if name in ("ttl", "retain", "grace", "quarantine") else f"{value:g}"
 
 
 def _policy_document(entry: PolicyEntry) -> dict[str, Any]:
@@ -273,13 +255,6 @@ def _policy_document(entry: PolicyEntry) -> dict[str, Any]:
         "kind": entry.kind,
         "policy": json.loads(json.dumps(_set(entry))),
     }
-
-
-def _said(settings: Settings, receipt: Receipt, text: str) -> None:
-    if settings.json:
-        output.emit(documents.receipt_document(receipt))
-    else:
-        output.say(text)
 
 
 @click.command(epilog=example("mnemos sweep --db memory.db"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,17 +17,21 @@ from mnemos.cli import (
     copies_commands,
     demo,
     erasure_commands,
+    grant_commands,
     job_commands,
     life_commands,
     memory_commands,
     model_commands,
     output,
+    privacy_commands,
     provenance_commands,
+    quarantine_commands,
     recall_commands,
     time_commands,
     timeline,
     upkeep_commands,
     version_commands,
+    watermark_commands,
 )
 from mnemos.errors import InvalidInput, MnemosError, ModelError, StoreError
 
@@ -37,7 +42,7 @@ Exit codes:
   0  fine
   1  nothing found, nothing done, or `verify` found problems
   2  wrong usage, or an input that cannot be used
-  3  no such memory, a conflict or a clash of branches, or a protected memory
+  3  no such memory, a conflict or clash, a protected memory, or no right to do it
   4  the vault cannot do it (busy, full, read-only, damaged)
   5  a model is missing, wrong or failed
   130  interrupted
@@ -65,11 +70,23 @@ _SPELLED = {
     "restore with replace=True": "restore with --replace",
     "`jobs()` lists": "`mnemos jobs` lists",
     "checkpoint() wrote": "`mnemos checkpoint` wrote",
+    "use drop_intake": "use `mnemos intake drop`",
+    "with set_intake": "with `mnemos intake set`",
+    "with set_redaction": "with `mnemos redaction set`",
+    "open Memory(..., seal_key=FILE)": "pass --seal-key FILE",
+    "pass key=FILE, or open Memory(seal_key=FILE)": "pass --seal-key FILE",
+    "unmasked=True": "--unmasked",
+    "without agent_id and run_id": "without --agent and --run",
+    "may, with the memory it opened": "may; leave --as out",
+    "forget it, or leave it": "`mnemos forget` erases it",
     "as_of=": "--as-of ",
     "as_of has": "--as-of has",
     "valid_at has": "--valid-at has",
 }
 """Words of the library's messages, and what the command line calls the same."""
+
+_GRANT = re.compile(r"memory\.grant\((['\"])(.*?)\1, '(\w+)', …\)")
+"""How the library's messages say which grant is missing."""
 
 
 def exit_code(error: Exception) -> int:
@@ -90,6 +107,7 @@ def _report(error: Exception, *, as_json: bool) -> int:
             message = f"{message} (`{context.command_path} --help` says how)"
     for word, spelled in _SPELLED.items():
         message = message.replace(word, spelled)
+    message = _GRANT.sub(r"`mnemos grant \2 \3 …`", message)
     message = output.one_line(output.clean(message))
     output.note(message)
     if as_json:
@@ -190,6 +208,9 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Time machine": (*time_commands.COMMANDS, *timeline.COMMANDS),
     "Life cycle": life_commands.COMMANDS,
     "Erasure and copies": (*erasure_commands.COMMANDS, *copies_commands.COMMANDS),
+    "Sharing": grant_commands.COMMANDS,
+    "Trust": quarantine_commands.COMMANDS,
+    "Privacy": (*privacy_commands.COMMANDS, *watermark_commands.COMMANDS),
     "Provenance and proof": (*provenance_commands.COMMANDS, upkeep_commands.verify),
     "Upkeep": (
         upkeep_commands.stats,

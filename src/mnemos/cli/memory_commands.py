@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from mnemos.cli import documents, output
+from mnemos.cli.governing_options import (
+    FILTER,
+    KINDS,
+    ORIGIN,
+    read_filter,
+    read_json,
+    written,
+)
 from mnemos.cli.options import (
     BRANCH,
     STATES,
@@ -26,14 +33,13 @@ from mnemos.cli.options import (
     require_scope,
     zone_of,
 )
-from mnemos.errors import InvalidInput, MnemosError, NotFound
-from mnemos.types import Kind, MemCube, Receipt, State
+from mnemos.errors import Forbidden, InvalidInput, MnemosError, NotFound
+from mnemos.types import Kind, Receipt, State
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
 
 NOTHING = 1
-KINDS = click.Choice([kind.value for kind in Kind])
 ON_CONFLICT = click.option(
     "--on-conflict",
     type=click.Choice(["error", "update"]),
@@ -45,14 +51,15 @@ ON_CONFLICT = click.option(
 
 def _metadata(text: str | None) -> Mapping[str, Any] | None:
     """Return the object ``--metadata`` gives."""
+    from mnemos.memories.input_values import shown
+
+    value = read_json("--metadata", text, '{"a": 1}')
     if text is None:
         return None
-    try:
-        value: object = json.loads(text)
-    except ValueError as error:
-        raise InvalidInput(f"--metadata {text!r} is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise InvalidInput(f"--metadata {text!r} must be a JSON object, such as '{{\"a\": 1}}'")
+        raise InvalidInput(
+            f"--metadata {shown(text)} must be a JSON object, such as '{{\"a\": 1}}'"
+        )
     return cast("dict[str, Any]", value)
 
 
@@ -61,6 +68,7 @@ def _metadata(text: str | None) -> Mapping[str, Any] | None:
         'mnemos add "I am allergic to peanuts" --user ana --kind profile',
         "git log -1 | mnemos add - --agent scout --tag release",
         'mnemos add "The code is 4711" --user ana --ttl 24h',
+        'mnemos add "It rains" --user ana --origin tool --source https://weather.example',
     )
 )
 @click.argument("text")
@@ -74,6 +82,15 @@ def _metadata(text: str | None) -> Mapping[str, Any] | None:
 @click.option("--ttl", metavar="SPAN", help="For how long it is seen: 90s, 15m, 24h, 30d, 2w.")
 @click.option("--valid-from", metavar="TIME", help="Since when it is true in the world.")
 @click.option("--valid-to", metavar="TIME", help="When it ceases to be true.")
+@ORIGIN
+@click.option("--source", metavar="NAME", help="What it was read from, such as an address.")
+@click.option("--sensitivity", metavar="LABEL", help="Who reads it must be cleared for this.")
+@click.option(
+    "--access",
+    multiple=True,
+    metavar="PRINCIPAL",
+    help="Who alone may read it, besides its owner; may be repeated.",
+)
 @BRANCH
 @ON_CONFLICT
 def add(settings: Settings, text: str, metadata: str | None, **given: Any) -> None:
@@ -82,7 +99,8 @@ def add(settings: Settings, text: str, metadata: str | None, **given: Any) -> No
     expires = _expiry(given["expires"], given["ttl"])
     words = read_argument(text)
     with open_memory(settings, make=True) as memory:
-        receipt = place(memory, settings, Where(branch=given["branch"])).add(
+        there = place(memory, settings, Where(branch=given["branch"]))
+        receipt = there.add(
             words,
             user_id=settings.user,
             agent_id=settings.agent,
@@ -95,9 +113,30 @@ def add(settings: Settings, text: str, metadata: str | None, **given: Any) -> No
             expires_at=expires,
             valid_from=given["valid_from"],
             valid_to=given["valid_to"],
+            origin=given["origin"],
+            source=given["source"],
+            sensitivity=given["sensitivity"],
+            access=given["access"],
             on_conflict=given["on_conflict"],
         )
-    _written(settings, receipt, "already remembered as" if receipt.duplicates else "remembered as")
+        waits = not receipt.duplicates and _waits(there, settings, receipt.id)
+    if settings.json:
+        output.emit(documents.receipt_document(receipt) | {"quarantined": waits})
+        return
+    output.say(f"{'already ' if receipt.duplicates else ''}remembered as {receipt.id}")
+    if waits:
+        output.note("it waits in quarantine until `mnemos quarantine approve` lets it in")
+
+
+def _waits(memory: Memory, settings: Settings, id: str) -> bool:
+    """Return whether what was written went into quarantine, as far as its writer may know."""
+    try:
+        (written, *_) = memory.log(
+            id=id, user_id=settings.user, agent_id=settings.agent, limit=1, newest_first=True
+        )
+    except Forbidden:
+        return False
+    return written.state == State.QUARANTINED
 
 
 def _expiry(expires: str | None, ttl: str | None) -> str | datetime | None:
@@ -108,13 +147,6 @@ def _expiry(expires: str | None, ttl: str | None) -> str | datetime | None:
     from mnemos.app.lifecycle import read_duration
 
     return datetime.now(UTC) + timedelta(seconds=read_duration("ttl", ttl) or 0)
-
-
-def _written(settings: Settings, receipt: Receipt, verb: str) -> None:
-    if settings.json:
-        output.emit(documents.receipt_document(receipt))
-    else:
-        output.say(f"{verb} {receipt.id}")
 
 
 @click.command(
@@ -174,12 +206,12 @@ def _ingest(
     format: str | None,
     on_conflict: str,
 ) -> Receipt:
-    written = 0
+    done = 0
     with output.progress(Path(file).name, count) as advance:
 
         def step(more: int) -> None:
-            nonlocal written
-            written += more
+            nonlocal done
+            done += more
             advance(more)
 
         try:
@@ -193,7 +225,7 @@ def _ingest(
             )
         except MnemosError as error:
             raise type(error)(
-                f"{file}: {error}; its first {written} of {count} memories were written and stay, "
+                f"{file}: {error}; its first {done} of {count} memories were written and stay, "
                 "the rest was not"
             ) from error
 
@@ -219,36 +251,7 @@ def get(settings: Settings, id: str, where: Where, states: tuple[str, ...]) -> N
     if settings.json:
         output.emit(documents.cube_document(cube))
         return
-    zone = zone_of(settings)
-    header = cube.header
-    values: list[tuple[str, object]] = [
-        ("id", cube.id),
-        ("external id", header.external_id),
-        ("kind", header.kind),
-        ("of", cube.scope.subject),
-        ("speaker", documents.speaker(cube)),
-        ("run", header.run_id),
-        ("agent", header.agent_id),
-        ("happened", output.when(header.happened_at, zone)),
-        ("recorded", f"{output.when(cube.recorded_at, zone)}  #{cube.recorded_seq}"),
-        ("version", f"{cube.version}, {_standing(cube)}"),
-        ("true from", output.when(header.valid_from, zone)),
-        ("true until", output.when(header.valid_to, zone)),
-        ("expires", output.when(header.expires_at, zone)),
-        ("tags", ", ".join(header.tags)),
-        ("source", header.source),
-        *(("derived from", source) for source in header.derived_from),
-        *(("link", f"{link.type} {link.target}") for link in header.links),
-        ("metadata", json.dumps(dict(header.metadata)) if header.metadata else ""),
-        *(
-            ("means", f"{item.text}: from {output.when(item.start, zone)}")
-            for item in header.mentions
-        ),
-    ]
-    width = output.columns() - 14
-    shown = [(name, output.clean(str(value)) if value else None) for name, value in values]
-    text = "\n".join(output.wrap(documents.words(cube), width))
-    output.say(output.pairs([*shown, ("text", text)]))
+    output.say(documents.memory_card(cube, zone_of(settings)))
 
 
 def _out_of_view(memory: Memory, settings: Settings, id: str) -> NotFound | None:
@@ -263,6 +266,8 @@ def _out_of_view(memory: Memory, settings: Settings, id: str) -> NotFound | None
             f": it is {newest.state}; --state {newest.state} shows it, `mnemos reactivate` brings "
             "it back"
         )
+    elif newest.state is State.QUARANTINED:
+        why += ": it waits in quarantine; --state quarantined shows it, `mnemos quarantine` decides"
     elif newest.retired_seq is not None:
         why += ": it was taken back"
     elif newest.header.valid_to is not None:
@@ -271,24 +276,20 @@ def _out_of_view(memory: Memory, settings: Settings, id: str) -> NotFound | None
     return NotFound(f"{why}; `mnemos history` shows its versions")
 
 
-def _standing(cube: MemCube) -> str:
-    """Return a memory's state and its locks."""
-    locks = (("frozen", cube.header.frozen), ("under legal hold", cube.header.hold))
-    return ", ".join([cube.state, *(name for name, is_set in locks if is_set)])
-
-
 @click.command(
     "list",
     epilog=example(
         "mnemos list --user ana --limit 20",
         "mnemos list --user ana --as-of '#4'",
         "mnemos list --user ana --state archived",
+        """mnemos list --user ana --filter '{"trust": {"lt": 0.7}}'""",
     ),
 )
 @common
 @in_time
 @click.option("--kind", "kinds", multiple=True, type=KINDS, metavar="KIND", help="Only this kind.")
 @STATES
+@FILTER
 @click.option("--limit", type=int, default=50, show_default=True, help="Most memories.")
 @click.option("--after", metavar="ID", help="Continue behind this memory.")
 def list_memories(
@@ -296,11 +297,13 @@ def list_memories(
     where: Where,
     kinds: tuple[str, ...],
     states: tuple[str, ...],
+    conditions: str | None,
     limit: int,
     after: str | None,
 ) -> int | None:
     """List memories in the order they were first written."""
     require_scope(settings, "list")
+    wanted = read_filter(conditions)
     with open_memory(settings) as memory:
         cubes = place(memory, settings, where).get_all(
             user_id=settings.user,
@@ -308,6 +311,7 @@ def list_memories(
             run_id=settings.run,
             kinds=kinds or None,
             states=states or None,
+            filters=wanted,
             limit=limit,
             after=after,
         )
@@ -339,7 +343,7 @@ def history(settings: Settings, id: str, where: Where) -> None:
     for cube in reversed(versions):
         current = cube.retired_seq is None
         recorded = f"{output.when(cube.recorded_at, zone)}  #{cube.recorded_seq}"
-        stands = _standing(cube) if current else "replaced"
+        stands = documents.standing(cube) if current else "replaced"
         output.say(f"{'●' if current else '○'} version {cube.version}  {recorded}  {stands}")
         rail = " " if cube.version == versions[0].version else "│"
         for line in output.wrap(documents.words(cube), width, 6):
@@ -357,6 +361,7 @@ def history(settings: Settings, id: str, where: Where) -> None:
 @common
 @click.option("--metadata", metavar="JSON", help="An object in place of the old one.")
 @click.option("--expect", type=int, metavar="N", help="Only if version N is the current one.")
+@ORIGIN
 @BRANCH
 def update(
     settings: Settings,
@@ -364,6 +369,7 @@ def update(
     text: str,
     metadata: str | None,
     expect: int | None,
+    origin: str | None,
     branch: str | None,
 ) -> None:
     """Write a new version of a memory. The old one stays in its history."""
@@ -375,9 +381,10 @@ def update(
             user_id=settings.user,
             agent_id=settings.agent,
             metadata=details,
+            origin=origin,
             expected_version=expect,
         )
-    _written(settings, receipt, "updated")
+    written(settings, receipt, f"updated {receipt.id}")
 
 
 WRITING: tuple[click.Command, ...] = (add, ingest)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import tzinfo
 from pathlib import Path
@@ -23,6 +24,8 @@ Command = Callable[..., int | None]
 
 DB_VARIABLE = "MNEMOS_DB"
 EMBEDDER_VARIABLE = "MNEMOS_EMBEDDER"
+OWNER = "owner"
+"""Who opens a vault, and acts where no other principal is named."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +38,18 @@ class Settings:
         Path of the vault.
     tenant, user, agent, run : str or None
         Whose memory.
+    acting : str or None
+        As which principal; None is the owner of the vault.
+    reason : str or None
+        Why it reads, noted where reads are audited.
     tz : str
         Zone of times given without one, and of times shown.
     embedder : str
         Which embedder, as :func:`mnemos.app.config.read_embedder` understands it.
     no_embedder : bool
         Whether to recall by words only.
+    seal_key : str or None
+        File of the key that what redaction vaults is sealed with.
     json : bool
         Whether to print one JSON document.
     """
@@ -50,9 +59,12 @@ class Settings:
     user: str | None
     agent: str | None
     run: str | None
+    acting: str | None
+    reason: str | None
     tz: str
     embedder: str
     no_embedder: bool
+    seal_key: str | None
     json: bool
 
 
@@ -77,6 +89,13 @@ _SHARED: tuple[Callable[[Command], Command], ...] = (
     click.option("--run", metavar="ID", help="Only this run or session."),
     click.option("--tenant", metavar="ID", default="default", help="Organisation it belongs to."),
     click.option(
+        "--as",
+        "acting",
+        metavar="PRINCIPAL",
+        help="Act as user:…, agent:… or service:…, with the rights it was granted.",
+    ),
+    click.option("--reason", metavar="TEXT", help="Why; noted where reads are audited."),
+    click.option(
         "--tz",
         metavar="ZONE",
         default="UTC",
@@ -92,6 +111,11 @@ _SHARED: tuple[Callable[[Command], Command], ...] = (
         help="auto, openai:MODEL@BASE_URL or sentence-transformers:NAME.",
     ),
     click.option("--no-embedder", is_flag=True, help="Work by words only, without the model."),
+    click.option(
+        "--seal-key",
+        metavar="FILE",
+        help="Key for values that redaction vaults; `mnemos watermark key` makes one.",
+    ),
     json_option,
 )
 
@@ -243,7 +267,7 @@ def check_can_ask(yes: bool, verb: str) -> None:
 
 
 class Family(click.Group):
-    """Commands about one thing: keeps their order, and lists where no command is named."""
+    """Commands about one thing: keeps their order, and lists or shows where none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which they were added."""
@@ -251,9 +275,10 @@ class Family(click.Group):
         return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take ``list`` as the command where only its options are given."""
-        if "list" in self.commands and not {"--help", *self.commands} & set(args[:1]):
-            args = ["list", *args] if not args or args[0].startswith("-") else args
+        """Take ``list`` or ``show`` as the command where only its options are given."""
+        looking = next((name for name in ("list", "show") if name in self.commands), None)
+        if looking is not None and not {"--help", *self.commands} & set(args[:1]):
+            args = [looking, *args] if not args or args[0].startswith("-") else args
         return super().parse_args(ctx, args)
 
 
@@ -263,14 +288,15 @@ def example(*lines: str) -> str:
     return "\n".join(["\b", title, *(f"  {line}" for line in lines)])
 
 
+@contextmanager
 def open_memory(
     settings: Settings,
     *,
     make: bool = False,
     rebuild_words: bool = False,
     background: str = "inline",
-) -> Memory:
-    """Open the vault the options name.
+) -> Generator[Memory, None, None]:
+    """Open the vault the options name, in the hands of whom they name, and close it afterwards.
 
     Parameters
     ----------
@@ -283,10 +309,17 @@ def open_memory(
     background : str
         When work left for later is done: a little after each write, or ``off``.
 
+    Yields
+    ------
+    Memory
+        The vault.
+
     Raises
     ------
     InvalidInput
-        If there is no vault and none is to be made.
+        If there is no vault and none is to be made, or no principal is named so.
+    NotFound
+        If there is no file of the key.
     StoreError
         If the file cannot be opened as one.
     """
@@ -297,14 +330,19 @@ def open_memory(
             f"there is no vault at {settings.db!r}; `mnemos add` or `mnemos ingest` makes one, "
             f"--db or {DB_VARIABLE} names another"
         )
-    return Memory(
+    with Memory(
         settings.db,
         tenant=settings.tenant,
         tz=settings.tz,
         embedder=None if settings.no_embedder else settings.embedder,
         rebuild_words=rebuild_words,
         background=background,
-    )
+        seal_key=settings.seal_key,
+    ) as memory:
+        if settings.acting is None and settings.reason is None:
+            yield memory
+        else:
+            yield memory.acting_as(settings.acting or OWNER, reason=settings.reason)
 
 
 def zone_of(settings: Settings) -> tzinfo:

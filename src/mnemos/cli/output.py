@@ -162,6 +162,18 @@ def when(moment: datetime | None, zone: tzinfo) -> str:
     return f"{local.day} {month} {local.year} {local:%H:%M}"
 
 
+def span(seconds: float) -> str:
+    """Return seconds in the largest unit that leaves no fraction.
+
+    >>> span(5_184_000), span(1_209_600), span(90)
+    ('60d', '2w', '90s')
+    """
+    for unit, length in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def size(count: int) -> str:
     """Return a number of bytes as people write it.
 

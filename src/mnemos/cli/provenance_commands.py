@@ -240,6 +240,10 @@ def log(
     return None
 
 
+DETAIL = 40
+"""Columns what a record says takes before it is wrapped."""
+
+
 def _log_table(found: Sequence[Entry], zone: tzinfo) -> str:
     rows = [
         (
@@ -249,7 +253,7 @@ def _log_table(found: Sequence[Entry], zone: tzinfo) -> str:
             entry.verb,
             output.clean(entry.subject or ""),
             output.clean(entry.branch),
-            f"{entry.id}{'  (forgotten)' if entry.content_erased else ''}{_detail(entry)}",
+            _what(entry),
         )
         for entry in found
     ]
@@ -257,12 +261,23 @@ def _log_table(found: Sequence[Entry], zone: tzinfo) -> str:
     return output.table(rows, headers)
 
 
+def _what(entry: Entry) -> str:
+    """Return what an event is about, and what its record says: in one line where it fits."""
+    id = f"{entry.id}{'  (forgotten)' if entry.content_erased else ''}"
+    said = output.clean(_detail(entry))
+    if not said or output.cells(said) <= DETAIL:
+        return f"{id}  {said}".rstrip()
+    return "\n".join([id, *output.wrap(said, DETAIL, 3)])
+
+
 def _detail(entry: Entry) -> str:
-    """Return what a record says, in one line."""
+    """Return what a record says."""
+    detail = entry.detail
     if entry.verb == "state":
-        return f"  {entry.state}"
-    said = [f"{name}={value}" for name, value in entry.detail.items() if value not in (None, "")]
-    return f"  {output.clean(' '.join(said))}" if said else ""
+        return entry.state
+    if entry.verb == "read" and detail:  # `mnemos audit reads` names the memories
+        return f"{detail['call']}: {output.plural(detail['memories'], 'memory', 'memories')}"
+    return " ".join(f"{name}={value}" for name, value in detail.items() if value not in (None, ""))
 
 
 # ----------------------------------------------------------------------------------- checkpoints

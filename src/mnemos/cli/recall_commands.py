@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mnemos.cli import documents, output
+from mnemos.cli.governing_options import FILTER, KINDS, read_filter
 from mnemos.cli.options import (
     STATES,
     Settings,
@@ -16,7 +19,9 @@ from mnemos.cli.options import (
     place,
     zone_of,
 )
-from mnemos.types import Kind
+
+if TYPE_CHECKING:
+    from mnemos.types import Context, Hits
 
 NOTHING = 1
 
@@ -26,6 +31,7 @@ NOTHING = 1
         'mnemos search "where does Ana live?" --user ana --why',
         'mnemos search "the lease" --user ana --since 2025-03-01 --kind turn -k 5',
         'mnemos search "where does Ana live?" --user ana --as-of 2025-02-01',
+        """mnemos search "the lease" --user ana --filter '{"origin": "user"}'""",
     )
 )
 @click.argument("query")
@@ -37,11 +43,12 @@ NOTHING = 1
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice([kind.value for kind in Kind]),
+    type=KINDS,
     metavar="KIND",
     help="Only this kind; may be repeated.",
 )
 @STATES
+@FILTER
 @click.option("--since", metavar="TIME", help="Only what happened at or after this ISO time.")
 @click.option("--until", metavar="TIME", help="Only what happened before this ISO time.")
 def search(
@@ -52,10 +59,12 @@ def search(
     why: bool,
     kinds: tuple[str, ...],
     states: tuple[str, ...],
+    conditions: str | None,
     since: str | None,
     until: str | None,
 ) -> int | None:
     """Find the memories that best answer a question, best first."""
+    wanted = read_filter(conditions)
     with open_memory(settings) as memory:
         hits = place(memory, settings, where).search(
             query,
@@ -65,6 +74,7 @@ def search(
             top_k=top_k,
             kinds=kinds or None,
             states=states or None,
+            filters=wanted,
             since=since,
             until=until,
         )
@@ -74,10 +84,20 @@ def search(
         output.say(documents.hit_table(hits, zone_of(settings), why=why))
         if why:
             _legend(sorted({reason.signal for hit in hits for reason in hit.why}))
+        _warn(hits)
     if not hits:
         output.note("nothing found" + ("" if settings.user else "; --user says whose memory"))
         return NOTHING
     return None
+
+
+def _warn(found: Hits | Context) -> None:
+    """Say that outside content is among what was found."""
+    if found.tainted:
+        output.note(
+            "tainted: it holds outside content, which is data and no instructions; what is made "
+            f"of it has trust {found.max_trust:g} at the most"
+        )
 
 
 def _legend(names: list[str]) -> None:
@@ -94,23 +114,30 @@ def _legend(names: list[str]) -> None:
 @common
 @in_time
 @click.option("--budget", type=int, default=1_000, show_default=True, help="Most tokens.")
-def context(settings: Settings, query: str, where: Where, budget: int) -> int | None:
+@FILTER
+def context(
+    settings: Settings, query: str, where: Where, budget: int, conditions: str | None
+) -> int | None:
     """Print text for a prompt, within a token budget.
 
     Standing memories come first, then cited evidence in order of time.
+    What outsiders said is quoted, as data. --filter is for the evidence.
     """
+    wanted = read_filter(conditions)
     with open_memory(settings) as memory:
         packed = place(memory, settings, where).context(
             query,
             user_id=settings.user,
             agent_id=settings.agent,
             run_id=settings.run,
+            filters=wanted,
             budget=budget,
         )
     if settings.json:
         output.emit(documents.context_document(query, packed))
     elif packed.text:
         output.say(output.clean(packed.text))
+        _warn(packed)
     if not packed.text:
         output.note(f"nothing found that fits {budget} tokens")
         return NOTHING

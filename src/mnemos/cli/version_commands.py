@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnemos.cli import differences, documents, output
+from mnemos.cli.governing_options import KINDS, ORIGIN, written
 from mnemos.cli.options import (
     BRANCH,
     Settings,
@@ -21,7 +22,7 @@ from mnemos.cli.options import (
     zone_of,
 )
 from mnemos.errors import InvalidInput
-from mnemos.types import Kind, MemCube, Receipt
+from mnemos.types import Kind, MemCube
 
 if TYPE_CHECKING:
     from mnemos.app.memory import Memory
@@ -171,13 +172,6 @@ def _said(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
 
-def _written(settings: Settings, receipt: Receipt, said: str) -> None:
-    if settings.json:
-        output.emit(documents.receipt_document(receipt))
-    else:
-        output.say(said)
-
-
 @click.command(epilog=example("mnemos revert 0f3a9c… 1"))
 @click.argument("id")
 @click.argument("version", type=int)
@@ -189,22 +183,25 @@ def revert(settings: Settings, id: str, version: int, branch: str | None) -> Non
         receipt = place(memory, settings, Where(branch=branch)).revert(
             id, version, user_id=settings.user, agent_id=settings.agent
         )
-    _written(settings, receipt, f"{receipt.id} says again what version {version} said")
+    written(settings, receipt, f"{receipt.id} says again what version {version} said")
 
 
 @click.command(epilog=example('mnemos supersede 0f3a9c… "Ana works as a potter"'))
 @click.argument("id")
 @click.argument("text")
 @common
+@ORIGIN
 @BRANCH
-def supersede(settings: Settings, id: str, text: str, branch: str | None) -> None:
+def supersede(
+    settings: Settings, id: str, text: str, origin: str | None, branch: str | None
+) -> None:
     """Write a memory in the place of an older one. That one stays, out of view."""
     words = read_argument(text)
     with open_memory(settings) as memory:
         receipt = place(memory, settings, Where(branch=branch)).supersede(
-            id, words, user_id=settings.user, agent_id=settings.agent
+            id, words, origin=origin, user_id=settings.user, agent_id=settings.agent
         )
-    _written(settings, receipt, f"remembered as {receipt.id} in the place of {id}")
+    written(settings, receipt, f"remembered as {receipt.id} in the place of {id}")
 
 
 @click.command(epilog=example('mnemos contradict 0f3a9c… "Ana lives in Porto" --at 2025-03-01'))
@@ -212,8 +209,16 @@ def supersede(settings: Settings, id: str, text: str, branch: str | None) -> Non
 @click.argument("text")
 @common
 @click.option("--at", metavar="TIME", help="Since when it is true, in ISO 8601; now if left out.")
+@ORIGIN
 @BRANCH
-def contradict(settings: Settings, id: str, text: str, at: str | None, branch: str | None) -> None:
+def contradict(
+    settings: Settings,
+    id: str,
+    text: str,
+    at: str | None,
+    origin: str | None,
+    branch: str | None,
+) -> None:
     """Write what has become true instead of a memory.
 
     That one stays, as what was true before: `--valid-at TIME` shows what was true when.
@@ -221,9 +226,9 @@ def contradict(settings: Settings, id: str, text: str, at: str | None, branch: s
     words = read_argument(text)
     with open_memory(settings) as memory:
         receipt = place(memory, settings, Where(branch=branch)).contradict(
-            id, words, at=at, user_id=settings.user, agent_id=settings.agent
+            id, words, at=at, origin=origin, user_id=settings.user, agent_id=settings.agent
         )
-    _written(settings, receipt, f"remembered as {receipt.id}; {id} is true no longer")
+    written(settings, receipt, f"remembered as {receipt.id}; {id} is true no longer")
 
 
 @click.command(
@@ -234,7 +239,7 @@ def contradict(settings: Settings, id: str, text: str, at: str | None, branch: s
 @common
 @click.option(
     "--kind",
-    type=click.Choice([kind.value for kind in Kind]),
+    type=KINDS,
     metavar="KIND",
     default=Kind.SUMMARY.value,
     show_default=True,
@@ -251,7 +256,7 @@ def consolidate(
             ids, words, kind=kind, user_id=settings.user, agent_id=settings.agent
         )
     merged = output.plural(len(ids), "memory", "memories")
-    _written(settings, receipt, f"remembered as {receipt.id}, made of {merged}")
+    written(settings, receipt, f"remembered as {receipt.id}, made of {merged}")
 
 
 COMMANDS: tuple[click.Command, ...] = (diff, revert, supersede, contradict, consolidate)

@@ -257,8 +257,10 @@ class Commit:
             return
         live = batch.live(batch.own(change.id))
         header = batch.body(live).header
-        gate.check(_verb_of(live, change.state), header)
-        self._check_successor(change.id, header, change.successor, change.state.value)
+        verb, what = _verb_of(live, change.state), change.state.value
+        gate.check(verb, header)
+        gate.check_ceiling(change.id, header, what, verb)
+        self._check_successor(change.id, header, change.successor, what)
         check_step(live, change.state)
         waits = self._standing(live) is State.QUARANTINED
         if change.state is State.ACTIVATED and (waits or steers(header)):
@@ -266,18 +268,12 @@ class Commit:
                 f"memory {change.id} is in quarantine, or would steer without being trusted to; "
                 "approve it"
             )
-        if live.state == State.QUARANTINED and change.state in (State.MERGED, State.SUPERSEDED):
-            raise IllegalTransition(  # it would come back when its successor is forgotten
-                f"memory {change.id} is in quarantine and cannot be {change.state.value}; approve "
-                "it first, or reject it"
-            )
         batch.check_thawed(change.id, live)
         batch.move(change.id, live, change.state)
         batch.outcome.ids.append(change.id)
 
     def _check_successor(self, id: str, before: Header, successor: str | None, what: str) -> None:
-        """Pass if the actor, and what takes a memory's place, may overrule it."""
-        self._gate.check_ceiling(id, before, what)
+        """Pass if what takes a memory's place, where something does, may overrule it."""
         if successor is None:
             return
         found = self._batch.own(successor)
@@ -375,6 +371,7 @@ class Commit:
         body = batch.body(live)
         assert body.payload is not None
         self._gate.check(Verb.ADMIN if "hold" in change.fields else Verb.WRITE, body.header)
+        self._gate.check_ceiling(change.id, body.header, "amend")
         self._check_successor(change.id, body.header, change.successor, "amend")
         header = replace(body.header, **change.fields)
         batch.outcome.ids.append(change.id)

@@ -21,6 +21,7 @@ from mnemos.kernel.postings import encode_terms
 from mnemos.kernel.schema import (
     ALIVE,
     EARLIEST,
+    FULL_TRUST,
     UNRANKED,
     Branch,
     Event,
@@ -63,6 +64,7 @@ def page_row(event: Event, cube: int, body: Body) -> TailRow:
         since=microseconds(header.valid_from) if header.valid_from else EARLIEST,
         until=microseconds(header.valid_to) if header.valid_to else ALIVE,
         guard=guard_of(header),
+        trust=round(FULL_TRUST * header.counted_trust),
         terms=encode_terms(counts),
     )
 

@@ -6,7 +6,7 @@ bound in every look-up here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from mnemos.errors import Forbidden, NotFound, ScopeViolation, StoreCorrupt
@@ -318,10 +318,15 @@ class Reader:
             )
         return cube
 
-    def was_read(self, cube: int) -> bool:
-        """Return whether reads of a cube were counted."""
-        row = self._tx.get(schema.USAGE, (self._tenant, self._subject or 0, cube))
-        return row is not None and row.reads > 0
+    def recalled(self, handed_out: Collection[str]) -> frozenset[int]:
+        """Return the numbers of the subject's cubes that were handed out to callers.
+
+        ``handed_out`` are ids this process knows of; those counted before are in the tables.
+        """
+        rows = self._tx.scan(schema.USAGE, (self._tenant, self._subject or 0))
+        counted = {row.cube for row in rows if row.reads}
+        numbers = (self.number_of(id) for id in handed_out)
+        return frozenset(counted.union(number for number in numbers if number >= 0))
 
     def number_of(self, id: str) -> int:
         """Return the number of a cube of the view's subject, or -1."""

@@ -20,6 +20,9 @@ ALIVE = 2**63 - 1
 EARLIEST = -(2**63 - 1)
 """``since`` of what has always been true."""
 
+FULL_TRUST = 1_000
+"""``trust`` of the user's own words."""
+
 UNRANKED = -1
 """``length`` of a row no search returns: recalled text that came back."""
 
@@ -346,8 +349,8 @@ class TailRow(NamedTuple):
 
     ``session``, ``agent`` and ``speaker`` are 64-bit hashes (0 for none), ``at`` and ``expires``
     microseconds, ``since`` and ``until`` bound when it is true, ``guard`` is a hash of who may read
-    it (:mod:`mnemos.kernel.governance.guards`; 0 for everyone), ``terms`` an encoded posting list
-    (:mod:`mnemos.kernel.postings`).
+    it (:mod:`mnemos.kernel.governance.guards`; 0 for everyone), ``trust`` what its trust counts, in
+    thousandths, ``terms`` an encoded posting list (:mod:`mnemos.kernel.postings`).
     """
 
     tenant: str
@@ -367,6 +370,7 @@ class TailRow(NamedTuple):
     since: int
     until: int
     guard: int
+    trust: int
     terms: bytes
 
 

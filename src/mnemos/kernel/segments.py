@@ -46,10 +46,11 @@ COLUMNS = (
     "since",
     "until",
     "guard",
+    "trust",
 )
 """Columns of a page row, all int64, in the order of :class:`TailRow`."""
 
-_ADDED = (schema.EARLIEST, schema.ALIVE, 0)
+_ADDED = (schema.EARLIEST, schema.ALIVE, 0, schema.FULL_TRUST)
 """What the last columns say where a segment was sealed before there were these."""
 
 _FIRST = TailRow._fields.index("born")

@@ -370,15 +370,6 @@ class Vault:
                 self.usage.flush(tx)
                 self.reads.flush(tx)
 
-    def was_read(self, reader: Reader, id: str, cube: int) -> bool:
-        """Return whether a memory was handed out before: by this process of late, or ever counted."""
-        tenant = reader.view.tenant
-        return (
-            self.reads.was_handed_out(tenant, id)
-            or self.usage.pending(tenant, cube) is not None
-            or reader.was_read(cube)
-        )
-
     def close(self) -> None:
         """Close the store."""
         self.flush_usage()

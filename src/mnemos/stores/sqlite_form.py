@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from mnemos.kernel.ports import Table
-from mnemos.kernel.schema import ALIVE, EARLIEST, TABLES, TAIL
+from mnemos.kernel.schema import ALIVE, EARLIEST, FULL_TRUST, TABLES, TAIL
 
 _SQL_TYPE = {"int": "INTEGER", "str": "TEXT", "bytes": "BLOB"}
 
@@ -56,7 +56,7 @@ def _lift_to_2(tx: Any) -> None:
         (
             "tail",
             "tenant,subject,branch,born,cube,content,state,kind,session,agent,speaker,at,expires,"
-            f"length,{EARLIEST},{ALIVE},0,terms",
+            f"length,{EARLIEST},{ALIVE},0,{FULL_TRUST},terms",
         ),
         (
             "pages",
@@ -81,7 +81,8 @@ def _lift_to_3(tx: Any) -> None:
         if table.name in _NEW_IN_3:
             for statement in table_statements(table):
                 tx.change(statement)
-    columns = ",".join("0" if name == "guard" else name for name in TAIL.row._fields)
+    new = {"guard": "0", "trust": str(FULL_TRUST)}
+    columns = ",".join(new.get(name, name) for name in TAIL.row._fields)
     _reshape(tx, "tail", columns)
     tx.change("REPLACE INTO meta VALUES ('lift', '3')")
 

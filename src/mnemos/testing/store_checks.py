@@ -37,6 +37,7 @@ from mnemos.kernel.schema import (
     Source,
     Subject,
 )
+from mnemos.testing.binding_checks import check_reads_are_bound, check_writes_are_bound
 from mnemos.testing.expectations import Deliberate, equal, expect, raises
 from mnemos.testing.medium_checks import (
     MakeStore,
@@ -559,6 +560,8 @@ _CHECKS: tuple[StoreCheck, ...] = (
     check_scrub_keeps_what_is_there,
     check_vacuum_keeps_what_is_there,
     check_images_show_what_is_stored,
+    check_reads_are_bound,
+    check_writes_are_bound,
     check_it_tells_of_itself,
     check_a_closed_store_refuses,
     check_it_behaves_like_a_dictionary,

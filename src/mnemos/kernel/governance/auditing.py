@@ -121,24 +121,28 @@ class ReadBuffer:
 
     def __init__(self) -> None:
         self._pending: dict[tuple[str, str, int, str, str], tuple[int, int]] = {}
-        self._recent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
+        self._held = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def hand_out(self, tenant: str, ids: Iterable[str]) -> None:
-        """Remember memories that a caller was given."""
+    def hand_out(self, tenant: str, subject: str, ids: Iterable[str]) -> None:
+        """Remember memories of a subject that a caller was given."""
         with self._lock:
-            for id in ids:
-                self._recent[tenant, id] = None
-                self._recent.move_to_end((tenant, id))
-            while len(self._recent) > MOST_RECENT:
-                self._recent.popitem(last=False)
+            known = self._recent.setdefault((tenant, subject), set())
+            self._recent.move_to_end((tenant, subject))
+            before = len(known)
+            known.update(ids)
+            self._held += len(known) - before
+            while self._held > MOST_RECENT and len(self._recent) > 1:
+                self._held -= len(self._recent.popitem(last=False)[1])
 
-    def was_handed_out(self, tenant: str, id: str) -> bool:
-        """Return whether this process gave a memory to a caller, of late."""
-        return (tenant, id) in self._recent
+    def handed_out(self, tenant: str, subject: str) -> frozenset[str]:
+        """Return the memories of a subject that this process gave to callers, of late."""
+        with self._lock:
+            return frozenset(self._recent.get((tenant, subject), ()))
 
     def note(
         self, tenant: str, subject: str, principal: str, call: str, memories: int, now: datetime

@@ -148,9 +148,10 @@ class Gate:
             return
         if grant is not None and grant.by != self.actor and self._is_other():
             raise Forbidden(f"{self.actor!r} may not give a grant in the name of somebody else")
-        if self.access.whole or self._may_all(Verb.ADMIN):
+        if self.access.whole:
             return
-        if old is not None and old.value["by"] != self.actor:
+        by_another = old is not None and old.value["by"] != self.actor
+        if old is not None and by_another and not self._may_all(Verb.ADMIN):
             raise Forbidden(
                 f"grant {old.name} was given by somebody else; who gave it takes it back"
             )
@@ -221,10 +222,10 @@ class Gate:
         """Pass if words of a trust may change a memory (:func:`trust.check_over`)."""
         check_over(id, before.counted_trust, after, what)
 
-    def check_ceiling(self, id: str, before: Header, what: str) -> None:
+    def check_ceiling(self, id: str, before: Header, what: str, verb: Verb = Verb.WRITE) -> None:
         """Pass if the actor's own words are as trusted as a memory it wants to move."""
         if not self.access.whole:
-            check_over(id, before.counted_trust, self.ceiling(before), what)
+            check_over(id, before.counted_trust, self.ceiling(before, verb), what)
 
     # -------------------------------------------------------------------------------- intake
 

@@ -33,6 +33,10 @@ def _check_seal(seal: object) -> None:
         )
 
 
+def _refuse_heirs() -> None:
+    raise TypeError("a view has no subclasses: one could be built without the seal")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Right:
     """One rectangle of what a principal may see of a page; several are united.
@@ -103,6 +107,9 @@ class View:
     def __post_init__(self, seal: object) -> None:
         _check_seal(seal)
 
+    def __init_subclass__(cls) -> None:
+        _refuse_heirs()
+
     @property
     def tenant(self) -> str:
         """The tenant every statement is bound to."""
@@ -124,6 +131,9 @@ class TenantView:
     def __post_init__(self, seal: object) -> None:
         _check_seal(seal)
 
+    def __init_subclass__(cls) -> None:
+        _refuse_heirs()
+
     @property
     def subject(self) -> None:
         """No subject: all of the tenant's."""
@@ -138,6 +148,9 @@ class SystemView:
 
     def __post_init__(self, seal: object) -> None:
         _check_seal(seal)
+
+    def __init_subclass__(cls) -> None:
+        _refuse_heirs()
 
     @property
     def tenant(self) -> None:

@@ -18,12 +18,19 @@ def rebuild_terms(tx: WriteTx, blobs: Blobs) -> None:
         _rebuild(tx, blobs, page, lambda _: True)
 
 
-_ADDED = (b'"valid_from"', b'"valid_to"', b'"access"', b'"sensitivity"')
+_ADDED = (
+    b'"valid_from"',
+    b'"valid_to"',
+    b'"access"',
+    b'"sensitivity"',
+    b'"origin"',
+    b'"trust"',
+)
 """Header fields that rows of older formats did not carry."""
 
 
 def rebuild_columns(tx: WriteTx, blobs: Blobs) -> None:
-    """Write when things were true, and who may read them, into pages of before rows said so."""
+    """Write when things were true, who may read them and their trust, where rows did not say so."""
     bounded = {
         (row.tenant, row.seq)
         for row in tx.scan(schema.CONTENTS, ())
