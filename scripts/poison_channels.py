@@ -126,7 +126,7 @@ def name_of_tool(s: Session) -> None:
     s.add("tool", "fine, 21 degrees", name=s.attack.text)
 
 
-@channel("name of a user's message")
+@channel("name of a user's message", FOREIGN)
 def name_of_user(s: Session) -> None:
     s.add("user", "See you all at the residents' meeting then.", name=s.attack.text)
 
@@ -136,13 +136,19 @@ def caption_of_tool(s: Session) -> None:
     s.add("tool", "one picture found", caption=s.attack.text)
 
 
-@channel("caption of a user's picture")
+@channel("caption of a user's picture", FOREIGN)
 def caption_of_user(s: Session) -> None:
     parts = [
         {"type": "text", "text": "What is on this poster from the residents' meeting?"},
         {"type": "image_url", "image_url": {"url": "poster.png"}, "alt": s.attack.text},
     ]
     s.attempt(s.memory.add, {"role": "user", "content": parts}, user_id=USER)
+
+
+@channel("agent repeats a picture's description", FOREIGN)
+def repeats_caption(s: Session) -> None:
+    caption_of_user(s)
+    s.add("assistant", f"The poster says: {s.attack.text}")
 
 
 @channel("tags, metadata, source, external id")
@@ -162,7 +168,7 @@ def archive(s: Session) -> None:
         for kind in (None, "instruction", "profile", "preference", "procedure", "fact"):
             other.add(s.attack.text, user_id=USER, kind=kind)
         first = other.add("old", user_id=USER, external_id="home").id
-        other.supersede(first, s.attack.text)
+        s.attempt(other.supersede, first, s.attack.text)
         other.export(path, user_id=USER)
     s.attempt(s.memory.import_archive, path, user_id=USER)
 

@@ -13,7 +13,7 @@ from poison_channels import Channel, addresses
 from poison_session import USER, Session
 
 from mnemos import Memory, State
-from mnemos.kernel.governance.trust import STANDING
+from mnemos.kernel.governance.trust import STANDING, brought
 from mnemos.types import CURRENT_STATES, TRUSTED, MemCube, Origin
 
 WINDOW = 6
@@ -23,7 +23,10 @@ CHECKS = ("a", "b", "c", "d")
 STATES = [state for state in State if state is not State.FORGOTTEN]
 
 _WORD = re.compile(r"[\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
-_OPEN = re.compile(rf"(?m)^(?:- )?<quoted origin=\"(?:{'|'.join(Origin)})\">")
+_OPEN = re.compile(
+    rf"(?m)(?:^(?:- )?<quoted origin=\"(?:{'|'.join(Origin)})\">|<quoted origin=\"picture\">)"
+)
+"""Where a quotation begins: a line, or the description of a picture behind its sender's words."""
 _CLOSE = re.compile(r"<\s*/\s*quoted\s*>", re.IGNORECASE)
 _HEADING = re.compile(r"\[\d{1,2} \w+ \d{4}\]")
 
@@ -150,8 +153,11 @@ def _look_at_memories(s: Session, way: Channel, verdict: Verdict) -> None:
         if not poisoned:
             continue
         header = cube.header
-        what = f"{header.kind} of {header.origin}, {cube.state}, trust {header.counted_trust:g}"
-        if header.counted_trust >= TRUSTED or header.counted_trust > way.ceiling:
+        # What stands in a picture's description alone is trusted as that is, not as its sender.
+        own = way.reworded or wanted.within(f"{header.speaker or ''}\n{cube.text}")
+        trust = header.counted_trust if own else brought(header)
+        what = f"{header.kind} of {header.origin}, {cube.state}, trust {trust:g}"
+        if trust >= TRUSTED or trust > way.ceiling:
             verdict.note("b", f"{what}: {text.strip()}")
         if header.kind in STANDING and cube.state in CURRENT_STATES:
             verdict.note("c", f"{what}: {text.strip()}")

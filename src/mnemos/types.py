@@ -387,7 +387,9 @@ class Hits(Sequence[Hit]):
     @property
     def max_trust(self) -> float:
         """Most trust that something made from these hits can have: the least of theirs."""
-        return min((hit.cube.header.counted_trust for hit in self.items), default=1.0)
+        headers = [hit.cube.header for hit in self.items]
+        pictures = [CEILINGS[Origin.DOCUMENT] for header in headers if header.caption]
+        return min((*pictures, *(header.counted_trust for header in headers)), default=1.0)
 
     @property
     def tainted(self) -> bool:

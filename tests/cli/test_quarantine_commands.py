@@ -51,10 +51,12 @@ def test_approve_vouches(run, waiting):
     refused = run("quarantine", "approve", waiting, "--as-data")
     assert (refused.code, "approve it" in refused.err) == (2, True)
     assert "may steer" in run("quarantine", "approve", waiting).out
-    assert (
-        f"- ana: {RULE}" in run("context", "boats", *ANA).out
-        or RULE in run("context", "x", *ANA).out
-    )
+    packed = run("context", "peanuts", *ANA)
+    standing, _, _ = packed.out.partition("\n\n")
+    assert standing.startswith("# Standing\n- ")
+    assert RULE in standing
+    assert "<quoted" not in standing
+    assert packed.err == ""
     card = run("get", waiting).out
     assert "approved by  owner" in card
     assert "trust        1, from tool" in card

@@ -7,6 +7,7 @@ of one that succeeded.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from plain_grants import CANARY, OWNER, ROLES, Given, Rights, Row, canaries, strings
+from plain_grants import (
+    CANARY,
+    OWNER,
+    ROLES,
+    Given,
+    Rights,
+    Row,
+    Told,
+    canaries,
+    strings,
+    subject_of,
+)
 
 from mnemos import Draft, Header, Kind, Memory, Receipt, Text
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
@@ -31,16 +43,8 @@ SCOPES: tuple[dict[str, str], ...] = (
 PRINCIPALS = ("user:ana", "user:ben", "user:cleo", "agent:scout", "service:audit")
 GROUPS = ("group:crew", "group:all")
 STATES = ("activated", "archived", "superseded", "merged", "expired", "quarantined", "generated")
+MAIL = re.compile(rf"({CANARY.pattern})@sea\.org")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A memory that was written: its id, what it is, and its words without the canaries."""
-
-    id: str
-    row: Row
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,6 @@ class Held:
     who: str
     subject: str | None = None
     agent: str | None = None
-
-
-def subject_of(scope: dict[str, Any], bound: str | None) -> str:
-    if scope.get("user_id"):
-        return f"user:{scope['user_id']}"
-    if scope.get("agent_id"):
-        return f"agent:{scope['agent_id']}"
-    return bound or "default"
 
 
 class Draws:
@@ -183,16 +179,12 @@ class Draws:
 
     def carry(self, row: Row, *values: Any) -> None:
         """Note that a row carries every canary in some values."""
-        mails = {CANARY.findall(word)[0] for word in self._mails(values)}
+        mails = {word for text in strings(values) for word in MAIL.findall(text)}
         mode = self.rights[row.tenant].mode(row.subject)
         how = {"mask": "gone", "vault": "vaulted"}.get(mode, "open")
         for word in canaries(*values):
             made = replace(row, mail=how) if word in mails else row
             self.carriers.setdefault(word, set()).add(made)
-
-    def _mails(self, values: Any) -> list[str]:
-        found = [word for text in strings(values) for word in text.split() if "@sea.org" in word]
-        return [word for word in found if CANARY.search(word)]
 
     def row(self, scope: dict[str, Any], header: dict[str, Any]) -> Row:
         subject = subject_of(scope, self.held.subject)
@@ -214,12 +206,11 @@ class Draws:
 
     def learn(self, row: Row, result: Receipt, *values: Any) -> None:
         self.carry(row, *values)
-        words = CANARY.sub("", " ".join(self._texts(values))).replace("@sea.org", "")
+        words = CANARY.sub(
+            "", " ".join(text for text in strings(values) if text.count(" ") > 6)
+        ).replace("@sea.org", "")
         known = {item.id for item in self.told[-200:]}
         self.told += [Told(id, row, words) for id in result.ids if id not in known]
-
-    def _texts(self, values: Any) -> Iterator[str]:
-        return (text for text in strings(values) if text.count(" ") > 6)
 
     def follow(self, id: str, result: Receipt, *values: Any) -> None:
         """Note words written in the place of a memory: whoever may see them must reach it."""
@@ -311,10 +302,7 @@ class Draws:
 
     after_supersede = after_update
 
-    def contradict(self) -> Arguments:
-        return self.by_id(self.text())
-
-    after_contradict = after_update
+    contradict, after_contradict = supersede, after_update
 
     def consolidate(self) -> Arguments:
         first = self.of(self.id())
@@ -372,9 +360,6 @@ class Draws:
         words = {"filters": self.filters(), "states": self.rng.choice((None, STATES))}
         return (), {**self.scope(), **words, "after": after, "limit": 40}
 
-    def quarantined(self) -> Arguments:
-        return (), {**self.scope(), "limit": 40}
-
     def prov(self) -> Arguments:
         how = (self.id(),) if self.chance(0.5) else ()
         return how, {**({} if how else self.scope()), "text": self.chance(0.7)}
@@ -411,8 +396,7 @@ class Draws:
         paths = own if self.held.who == OWNER else every
         return (self.rng.choice(paths[-3:]) if paths else self.folder / "none",), {}
 
-    def usage(self) -> Arguments:
-        return self.by_id()
+    usage = by_id
 
     # ------------------------------------------------------------------ moments and lines
 
@@ -607,6 +591,7 @@ class Draws:
     def _nothing(self) -> Arguments:
         return (), {}
 
+    quarantined = _scoped
     archive = delete = freeze = history = hold = lineage = quarantine = release = thaw = usage
     branches = budget = drop_policy = grants = intake = policies = read_counts = _scoped
     redaction = set_budget = snapshots = _scoped

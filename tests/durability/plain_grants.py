@@ -47,6 +47,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A memory that was written: its id, what it is, and its words without the canaries."""
+
+    id: str
+    row: Row
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """A grant: None for kinds or labels is all of them; subject None is everybody's."""
 
@@ -152,6 +161,14 @@ class Rights:
         reading = [grant for grant in held if "read" in grant.verbs and grant.reaches(row, names)]
         masked = row.mail == "vaulted" or (row.mail == "open" and self.mode(row.subject) == "read")
         return any(grant.unmasked or not masked for grant in reading)
+
+
+def subject_of(scope: dict[str, Any], bound: str | None) -> str:
+    if scope.get("user_id"):
+        return f"user:{scope['user_id']}"
+    if scope.get("agent_id"):
+        return f"agent:{scope['agent_id']}"
+    return bound or "default"
 
 
 def strings(value: Any, seen: dict[int, Any] | None = None) -> Iterator[str]:

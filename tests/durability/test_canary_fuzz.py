@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canary_calls import PRINCIPALS, SCOPES, Draws, Held, subject_of
-from plain_grants import OWNER, canaries
+from canary_calls import PRINCIPALS, SCOPES, Draws, Held
+from plain_grants import OWNER, canaries, subject_of
 
 from mnemos import Memory
 from mnemos.errors import MnemosError

@@ -53,7 +53,7 @@ class Governing(Handle):
         Raises
         ------
         InvalidInput
-            If it is no principal.
+            If it is no principal, or inside a transaction.
         Forbidden
             If this handle is not the owner's.
 
@@ -75,6 +75,10 @@ class Governing(Handle):
         from mnemos.app.view import ActingMemory
 
         self._check_owner("act as somebody else")
+        if self._staged is not None:
+            raise InvalidInput(
+                "a transaction acts for who began it; use memory.acting_as(…).begin() instead"
+            )
         name = check_principal(principal)
         return ActingMemory(self, name, read_string("reason", reason) if reason else None)
 
@@ -223,6 +227,7 @@ class Governing(Handle):
         ...     memory.groups()
         {'group:family': ('user:ana', 'user:ben')}
         """
+        self._check_owner("set a group")
         group = check_principal(name, groups=True)
         if not group.startswith("group:"):
             raise InvalidInput(f"name={shown(name)} is no group; write 'group:family'")

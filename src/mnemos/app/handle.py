@@ -240,7 +240,8 @@ class Handle:
         if not any(isinstance(change, (Add, Update)) for change in changes):
             return list(changes)
         given = cleaned(changes, self._cleaner(scope))
-        return recognised(self._vault, self._view(scope, states=ALL_STATES, ended=True), given)
+        view = self._view(scope, states=ALL_STATES, ended=True)
+        return recognised(self._vault, view, given, self._staged or ())
 
     def _cleaner(self, scope: Scope) -> Cleaner | None:
         """Return what takes secrets out of what is written to a scope; None where no rule says so."""

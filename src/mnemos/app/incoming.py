@@ -2,25 +2,29 @@
 
 Text that memory handed out and that comes back is kept, linked ``recalled_from``, and never ranked.
 Text that repeats a memory of little trust is linked ``repeats``: the commit then trusts it no more
-than that memory, whoever passes it on.
+than that memory, whoever passes it on. Compared is with what was handed out and with what is not
+trusted, in the vault and in the very call; where there is neither, nothing is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mnemos.errors import Forbidden
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.changes import Add, Change, Update
 from mnemos.kernel.governance.cleaning import Cleaner
-from mnemos.kernel.governance.trust import ECHOES
+from mnemos.kernel.governance.trust import ECHOES, STANDING, brought
 from mnemos.kernel.governance.views import View
+from mnemos.kernel.postings import encode_terms, invert
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import FULL_TRUST
-from mnemos.kernel.vault import Vault
-from mnemos.types import TRUSTED, Draft, Header, Link, MemCube, Text
+from mnemos.kernel.segments import COLUMNS
+from mnemos.kernel.tokens import count_terms
+from mnemos.kernel.vault import Staged, Vault
+from mnemos.types import CEILINGS, TRUSTED, Draft, Header, Link, MemCube, Origin, Payload, Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +46,10 @@ def cleaned(changes: Sequence[Change], cleaner: Cleaner | None) -> list[Change]:
     ]
 
 
-def recognised(vault: Vault, view: View, changes: Sequence[Change]) -> list[Change]:
-    """Return changes whose drafts name the memories they repeat.
+def recognised(
+    vault: Vault, view: View, changes: Sequence[Change], staged: Sequence[Staged] = ()
+) -> list[Change]:
+    """Return changes whose drafts name the memories they repeat, trusted no more than those.
 
     Parameters
     ----------
@@ -53,29 +59,132 @@ def recognised(vault: Vault, view: View, changes: Sequence[Change]) -> list[Chan
         Everything the writer may read of the page, in whatever state.
     changes : sequence of Change
         In which additions and updates with words are looked at.
+    staged : sequence of Staged
+        What the transaction holds already.
     """
-    wordy = [change for change in changes if _words(change)]
-    if not wordy:
+    if not any(_words(change) for change in changes):
         return list(changes)
+    beside = [*_drafts(staged, view), *changes]
+    together = _Together([item for item in beside if isinstance(item, Add) and _is_low(item)])
+    given = [together.marked(_distrusted(change)) for change in changes]
 
     def action(reader: Reader) -> list[Change]:
         page = reader.page()
-        handed_out = vault.reads.handed_out(view.tenant, view.subject)
-        known = _Known(reader, handed_out, *page) if page is not None else None
-        if known is None or not known.mask.any():
-            return list(changes)
-        return [_marked(change, known) if change in wordy else change for change in changes]
+        if page is None:
+            return given
+        known = _Known(reader, vault.reads.handed_out(view.tenant, view.subject), *page)
+        if not known.mask.any():
+            return given
+        return [known.marked(change) if _words(change) else change for change in given]
 
     try:
         return vault.read(view, action)
     except Forbidden:  # who may write and not read gets no hint of what is there
-        return list(changes)
+        return given
+
+
+def _drafts(staged: Sequence[Staged], view: View) -> Iterator[Change]:
+    for item in staged:
+        if item.changes.scope.subject == view.subject:
+            yield from item.changes.changes
+
+
+def _said(header: Header, payload: Payload) -> str:
+    """Return the words of a memory, and those of its picture."""
+    words = payload.text if isinstance(payload, Text) else ""
+    return f"{words} {header.caption or ''}".strip()
 
 
 def _words(change: Change) -> str:
-    if not isinstance(change, (Add, Update)) or not isinstance(change.draft.payload, Text):
+    if not isinstance(change, (Add, Update)):
         return ""
-    return change.draft.payload.text
+    return _said(change.draft.header, change.draft.payload)
+
+
+def _is_low(change: Add) -> bool:
+    return brought(change.draft.header) < TRUSTED
+
+
+def _distrusted(change: Change) -> Change:
+    """Return a change trusted as a tool's output if its words forge the fences of a context."""
+    from mnemos.retrieval import echoes
+
+    if not isinstance(change, (Add, Update)) or not echoes.forges(_words(change)):
+        return change
+    trust = min(change.draft.header.trust, CEILINGS[Origin.TOOL])
+    header = replace(change.draft.header, trust=trust)
+    return replace(change, draft=replace(change.draft, header=header))
+
+
+def _is_passed_on(header: Header) -> bool:
+    """Return whether words are somebody else's to repeat: not the user's own turn."""
+    return header.origin is not Origin.USER or header.kind in STANDING
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Something an incoming text repeats: its id, and what its trust counts."""
+
+    id: str
+    trust: float
+
+
+def _repeated(
+    change: Add | Update,
+    arrays: PageArrays,
+    mask: NDArray[np.bool_],
+    texts: _Known | _Together,
+) -> list[_Source]:
+    """Return the less trusted memories a text repeats."""
+    from mnemos.retrieval import echoes
+
+    header, words = change.draft.header, _words(change)
+    found = [
+        texts.source(item.position)
+        for item in echoes.recognise(words, arrays, mask, texts.outside).repeated
+        if echoes.repeats(item)
+    ]
+    if _is_passed_on(header):
+        found += map(texts.source, echoes.holding(words, arrays, mask, texts.outside))
+    return [
+        source for source in found if source.trust < TRUSTED and source.trust < header.counted_trust
+    ]
+
+
+class _Together:
+    """What is not trusted among the additions of one call or transaction, not yet written.
+
+    A host writes a tool's message and the agent's answer together: the answer is compared with the
+    message as it would be with one that was there before.
+    """
+
+    def __init__(self, additions: Sequence[Add]) -> None:
+        import numpy as np
+
+        self._additions = additions
+        columns = np.zeros((len(additions), len(COLUMNS)), np.int64, order="F")
+        terms = [encode_terms(count_terms(_words(item))) for item in additions]
+        columns[:, COLUMNS.index("length")] = 1
+        blocks = ((0, invert(terms)),) if terms else ()
+        self._arrays = PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
+        self._mask = np.ones(len(additions), bool)
+
+    def outside(self, position: int) -> str:
+        """Return of an addition's words those that are not trusted."""
+        item = self._additions[position]
+        header = item.draft.header
+        return _words(item) if header.counted_trust < TRUSTED else header.caption or ""
+
+    def source(self, position: int) -> _Source:
+        """Return an addition as a source."""
+        item = self._additions[position]
+        return _Source(item.id, brought(item.draft.header))
+
+    def marked(self, change: Change) -> Change:
+        """Return a change trusted no more than what it repeats of the same call."""
+        if not self._additions or not isinstance(change, (Add, Update)) or not _words(change):
+            return change
+        return _capped(change, _repeated(change, self._arrays, self._mask, self))
 
 
 class _Known:
@@ -100,64 +209,71 @@ class _Known:
     ) -> None:
         import numpy as np
 
-        self.arrays = arrays
-        cubes = arrays.column("cube")
-        worded = mask & (arrays.column("length") > 0)
-        recalled = np.fromiter(reader.recalled(handed_out), np.int64)
-        self.recalled = worded & np.isin(cubes, recalled)
-        self.low = worded & (arrays.column("trust") < TRUSTED * FULL_TRUST)
-        self.mask = self.recalled | self.low
+        self._arrays = arrays
         self._reader = reader
         self._cubes: dict[int, MemCube] = {}
+        cubes, worded = arrays.column("cube"), arrays.column("length") > 0
+        recalled = np.fromiter(reader.recalled(handed_out), np.int64)
+        self.recalled = mask & worded & np.isin(cubes, recalled)
+        low = worded & (arrays.column("trust") < TRUSTED * FULL_TRUST)
+        # The owner's text is compared with what has ended or expired as well: it was read by agents.
+        self._low = low if reader.view.rights is None else low & mask
+        self.mask = self.recalled | self._low
 
     def cube(self, position: int) -> MemCube:
         """Return the memory at a position of the page."""
         if position not in self._cubes:
-            born = int(self.arrays.column("born")[position])
-            cube = int(self.arrays.column("cube")[position])
+            born = int(self._arrays.column("born")[position])
+            cube = int(self._arrays.column("cube")[position])
             self._cubes[position] = self._reader.cube(born, cube)
         return self._cubes[position]
 
     def text(self, position: int) -> str:
-        """Return its words, and those of its picture."""
+        """Return its words."""
         cube = self.cube(position)
-        return f"{cube.text} {cube.header.caption or ''}".strip()
+        return _said(cube.header, cube.payload)
 
-    def number(self, id: str) -> int:
-        """Return the number of a memory; -1 where the page has none of this id."""
-        return self._reader.number_of(id)
+    def outside(self, position: int) -> str:
+        """Return of its words those that are not trusted: of a user's picture, its description."""
+        header = self.cube(position).header
+        return self.text(position) if header.counted_trust < TRUSTED else header.caption or ""
+
+    def source(self, position: int) -> _Source:
+        """Return it as a source."""
+        cube = self.cube(position)
+        return _Source(cube.id, brought(cube.header))
+
+    def marked(self, change: Change) -> Change:
+        """Return a change with links to what it repeats."""
+        from mnemos.retrieval import echoes
+
+        assert isinstance(change, (Add, Update))
+        mask = self.mask
+        if isinstance(change, Update):
+            mask = mask & (self._arrays.column("cube") != self._reader.number_of(change.id))
+        low = _repeated(change, self._arrays, mask & self._low, self)
+        change = _capped(change, low)
+        ids = [source.id for source in low]
+        recalled = mask & self.recalled
+        if recalled.any():
+            echo = echoes.recognise(_words(change), self._arrays, recalled, self.text)
+            if echo.is_echo:
+                found = [self.cube(item.position).id for item in echo.repeated]
+                return replace(change, draft=_linked(change.draft, "recalled_from", ids + found))
+        return replace(change, draft=_linked(change.draft, "repeats", ids)) if ids else change
 
 
-def _marked(change: Change, known: _Known) -> Change:
-    from mnemos.retrieval import echoes
-
-    assert isinstance(change, (Add, Update))
-    mask = known.mask
-    if isinstance(change, Update):
-        mask = mask & (known.arrays.column("cube") != known.number(change.id))
-    echo = echoes.recognise(_words(change), known.arrays, mask, known.text)
+def _capped(change: Add | Update, sources: Sequence[_Source]) -> Add | Update:
+    """Return a change trusted no more than what it repeats."""
+    if not sources:
+        return change
     header = change.draft.header
-    low = [
-        cube
-        for item in echo.repeated
-        if echoes.repeats(item) and _would_gain(header, cube := known.cube(item.position))
-    ]
-    if echo.is_echo and not all(known.recalled[item.position] for item in echo.repeated):
-        recalled = mask & known.recalled
-        echo = echoes.recognise(_words(change), known.arrays, recalled, known.text)
-    if echo.is_echo:
-        found = [*low, *(known.cube(item.position) for item in echo.repeated)]
-        return replace(change, draft=_linked(change.draft, "recalled_from", found))
-    return replace(change, draft=_linked(change.draft, "repeats", low)) if low else change
+    trust = min(header.trust, *(source.trust for source in sources))
+    return replace(change, draft=replace(change.draft, header=replace(header, trust=trust)))
 
 
-def _would_gain(header: Header, cube: MemCube) -> bool:
-    trust = cube.header.counted_trust
-    return trust < TRUSTED and trust < header.counted_trust
-
-
-def _linked(draft: Draft, type: str, cubes: Sequence[MemCube]) -> Draft:
+def _linked(draft: Draft, type: str, ids: Sequence[str]) -> Draft:
     kept = tuple(link for link in draft.header.links if link.type not in ECHOES)
-    targets = dict.fromkeys(cube.id for cube in cubes)
-    added = tuple(Link(type=type, target=id) for id in list(targets)[:MOST_LINKS])
+    targets = list(dict.fromkeys(ids))[:MOST_LINKS]
+    added = tuple(Link(type=type, target=id) for id in targets)
     return replace(draft, header=replace(draft.header, links=(*kept, *added)))

@@ -30,6 +30,7 @@ from mnemos.app.writing import (
     named,
     read_batches,
     read_drafts,
+    taken_from_file,
     together,
     told_apart,
 )
@@ -189,10 +190,16 @@ class Writes(Handle):
         user_id: str | None = None,
         agent_id: str | None = None,
         format: str | None = None,
+        origin: Origin | str | None = None,
+        source: str | None = None,
         on_conflict: str = "error",
         progress: Callable[[int], None] | None = None,
     ) -> Receipt:
         """Remember the conversations of a file.
+
+        A file does not decide how far it is trusted: what looks like a transcript without ``format``
+        or ``origin`` saying so is a document, and so is a system message; such instructions wait in
+        quarantine.
 
         Parameters
         ----------
@@ -202,6 +209,11 @@ class Writes(Handle):
             Whose memory; a file of several conversations keeps them apart as sessions.
         format : str or None
             Format, where it should not be guessed.
+        origin : Origin or str or None
+            Where the words come from, ``user`` for a conversation of your own; None goes by the
+            format and the roles.
+        source : str or None
+            What to name as their source; None is the file's name where it is a document.
         on_conflict, progress
             As in :meth:`add_many`.
 
@@ -211,7 +223,15 @@ class Writes(Handle):
             If the file cannot be read; the message names the line.
         """
         read = [*read_files(read_path(path), zone=self._zone, format=format)]
-        drafts = [draft for conversation in read for draft in told_apart(conversation, len(read))]
+        guessed, said = format is None, read_origin(origin)
+        named_as = read_name("source", source)
+        drafts = [
+            taken_from_file(
+                draft, conversation.format, guessed=guessed, origin=said, source=named_as
+            )
+            for conversation in read
+            for draft in told_apart(conversation, len(read))
+        ]
         return self.add_many(
             drafts, user_id=user_id, agent_id=agent_id, on_conflict=on_conflict, progress=progress
         )

@@ -22,7 +22,7 @@ from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.conversation_files import Conversation
 from mnemos.memories.input_values import shown
 from mnemos.memories.readers import read_messages
-from mnemos.types import Draft, Header, Kind, MemCube, Origin, Receipt, Scope
+from mnemos.types import CEILINGS, Draft, Header, Kind, MemCube, Origin, Receipt, Scope
 
 BATCH = 256
 """Memories embedded and committed together by ``add_many`` and ``ingest``."""
@@ -97,7 +97,9 @@ def named(draft: Draft, user_id: str | None) -> Draft:
     "Where does Ana live?" then finds what Ana said of herself.
     """
     header = draft.header
-    if header.speaker or header.role != "user" or not user_id or not user_id.isalpha():
+    if header.speaker or header.role != "user" or header.origin is not Origin.USER:
+        return draft
+    if not user_id or not user_id.isalpha():
         return draft
     return replace(draft, header=replace(header, speaker=user_id))
 
@@ -134,6 +136,36 @@ def told_apart(conversation: Conversation, together: int) -> tuple[Draft, ...]:
         )
         for draft in conversation.drafts
     )
+
+
+def taken_from_file(
+    draft: Draft, format: str, *, guessed: bool, origin: Origin | None, source: str | None
+) -> Draft:
+    """Return a file's draft with the origin its caller gives it, or that of a document.
+
+    Parameters
+    ----------
+    draft : Draft
+        As a reader made it.
+    format : str
+        What the file was read as.
+    guessed : bool
+        Whether that was a guess.
+    origin, source : Origin, str or None
+        What the caller said.
+    """
+    header = draft.header
+    if origin is None:
+        is_guess = guessed and format == "transcript"
+        outside = is_guess or header.role in ("system", "developer")
+        origin = Origin.DOCUMENT if outside else header.origin
+    header = replace(
+        header,
+        origin=origin,
+        trust=min(header.trust, CEILINGS[origin]),
+        source=source or header.source,
+    )
+    return replace(draft, header=header)
 
 
 def _prefixed(name: str, value: str | None) -> str | None:

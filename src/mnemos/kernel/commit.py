@@ -248,6 +248,7 @@ class Commit:
         if draft.state != state:
             check_step(live, draft.state)
         batch.check_external(change.id, draft.header.external_id)
+        self._gate.book(draft, batch.subject(), new=False)
         batch.write("update", change.id, draft, vectors)
         batch.outcome.ids.append(change.id)
 
@@ -257,7 +258,7 @@ class Commit:
             return
         live = batch.live(batch.own(change.id))
         header = batch.body(live).header
-        verb, what = _verb_of(live, change.state), change.state.value
+        verb, what = _verb_of(live, change.state), _MOVES.get(change.state, "move")
         gate.check(verb, header)
         gate.check_ceiling(change.id, header, what, verb)
         self._check_successor(change.id, header, change.successor, what)
@@ -418,6 +419,9 @@ class Commit:
         batch.adopt(change.id, wanted, batch.lines(), state=state)
         batch.outcome.ids.append(change.id)
 
+
+_MOVES = {State.SUPERSEDED: "supersede", State.MERGED: "merge", State.ARCHIVED: "archive"}
+"""What moves to a state do to a memory, for messages."""
 
 _GOVERNED = ("trust", "owner", "approved_by", "sealed")
 """What governance makes of a header when it is written: no part of what the caller said."""

@@ -20,7 +20,7 @@ from mnemos.kernel.canonical import SALT_BYTES, decode_content, encode_json
 from mnemos.kernel.changes import Forget
 from mnemos.kernel.governance.gate import Gate
 from mnemos.kernel.governance.grants import Verb
-from mnemos.kernel.governance.trust import sources_of
+from mnemos.kernel.governance.trust import sources_of, steers
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import ReadTx, Table
@@ -164,7 +164,8 @@ def _bring_back(batch: Batch, sources: Sequence[str]) -> None:
             with batch.on(branch):
                 live = batch.current(cube)
                 if live is not None and live.state == State.MERGED:
-                    batch.move(id, live, State.ACTIVATED)
+                    waits = steers(batch.body(live).header)
+                    batch.move(id, live, State.QUARANTINED if waits else State.ACTIVATED)
                     restored = True
         if restored:
             batch.outcome.restored.append(id)

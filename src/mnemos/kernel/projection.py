@@ -14,7 +14,7 @@ from mnemos.kernel import schema, segments
 from mnemos.kernel.branches import NOW, RECORDS, ancestry, version_at
 from mnemos.kernel.canonical import Body, encode_json, microseconds
 from mnemos.kernel.governance.guards import guard_of
-from mnemos.kernel.governance.trust import is_echo, sources_of
+from mnemos.kernel.governance.trust import brought, is_echo, sources_of
 from mnemos.kernel.keys import index_text
 from mnemos.kernel.ports import WriteTx
 from mnemos.kernel.postings import encode_terms
@@ -64,7 +64,7 @@ def page_row(event: Event, cube: int, body: Body) -> TailRow:
         since=microseconds(header.valid_from) if header.valid_from else EARLIEST,
         until=microseconds(header.valid_to) if header.valid_to else ALIVE,
         guard=guard_of(header),
-        trust=round(FULL_TRUST * header.counted_trust),
+        trust=round(FULL_TRUST * brought(header)),
         terms=encode_terms(counts),
     )
 

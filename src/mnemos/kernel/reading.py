@@ -74,15 +74,14 @@ class Reader:
         self._cleaner = self._masking(detectors)
 
     def _masking(self, detectors: Detectors | None) -> Cleaner | None:
-        """Return what masks memories for this view; None where everything may be seen.
+        """Return what masks memories for this view; None where no rule asks for it.
 
         Raises
         ------
         Forbidden
             If something is to be masked and nothing here can find it.
         """
-        rights = self._view.rights
-        if rights is None or any(right.unmasked for right in rights):
+        if self._view.rights is None:
             return None
         rule = rules.nearest(self._tx, self._tenant, self._subject, Sort.REDACTION)
         if rule is None or rule.value["mode"] != Mode.READ:
@@ -90,6 +89,13 @@ class Reader:
         if detectors is None:
             raise Forbidden("what is to be masked here cannot be found by this handle")
         return Cleaner(rule, detectors)
+
+    def _is_unmasked(self, header: Header) -> bool:
+        """Return whether one of the view's rights shows all of a memory of this header."""
+        view = self._view
+        return view.rights is None or any(
+            right.unmasked and passes(header, view.names, right) for right in view.rights
+        )
 
     @property
     def view(self) -> View:
@@ -134,16 +140,35 @@ class Reader:
                     if row is None:
                         raise StoreCorrupt("a page row has lost its content; run `mnemos verify`")
                     headers[code] = decode_content(row.body).header
-                if not is_cleared(headers[code], self._view.principal, right):
+                if not is_cleared(headers[code], self._view.names, right):
                     here &= guard != code
             shown |= here
-        return shown
+        if self._is_of_today:
+            return shown
+        cubes = arrays.column("cube")
+        hidden = [cube for cube in np.unique(cubes[shown]).tolist() if not self._is_open(cube)]
+        return shown & ~np.isin(cubes, hidden)
+
+    @property
+    def _is_of_today(self) -> bool:
+        """Whether what the view shows is what the page says now: no past, no branch."""
+        return self._view.as_of is None and self._view.branch == schema.MAIN
+
+    def _is_open(self, cube: int) -> bool:
+        """Return whether the newest version of a cube, on any branch, lets the view see it.
+
+        An access list and a label hold for the past of a memory as well.
+        """
+        rows = self._tx.scan(schema.VERSIONS, (self._tenant, cube))
+        newest = max(rows, key=lambda row: row.born, default=None)
+        row = self._tx.get(schema.CONTENTS, (self._tenant, newest.content)) if newest else None
+        return row is not None and self._may_see(decode_content(row.body).header)
 
     def _may_see(self, header: Header) -> bool:
         """Return whether the view's rights show a memory of this header."""
         view = self._view
         return view.rights is None or any(
-            passes(header, view.principal, right) for right in view.rights
+            passes(header, view.names, right) for right in view.rights
         )
 
     def get(self, id: str) -> MemCube:
@@ -261,6 +286,8 @@ class Reader:
             return None
         if not _is_true(header, view) or not self._may_see(header):
             return None
+        if view.rights is not None and not self._is_of_today and not self._is_open(row.cube):
+            return None
         if view.kinds is not None and header.kind not in view.kinds:
             return None
         for wanted, has in (
@@ -297,7 +324,9 @@ class Reader:
             recorded_at=moment(event.at),
             retired_seq=self._retired(row),
         )
-        return cube if self._cleaner is None else self._cleaner.cube(cube)
+        if self._cleaner is None or self._is_unmasked(cube.header):
+            return cube
+        return self._cleaner.cube(cube)
 
     def unmasked(self, id: str) -> MemCube:
         """Return the visible version of a cube, if the view may see what redaction masks.
@@ -310,8 +339,7 @@ class Reader:
             If none of the view's rights is unmasked.
         """
         cube = self.get(id)
-        rights = self._view.rights
-        if rights is not None and not any(right.unmasked for right in rights):
+        if not self._is_unmasked(cube.header):
             raise Forbidden(
                 f"{self._view.principal!r} may read memory {id}, but not what was taken out of it; "
                 "who may share it can grant that with unmasked=True"

@@ -23,9 +23,10 @@ from mnemos.kernel.changes import (
     Snapshot,
 )
 from mnemos.kernel.erasure import forget_record
+from mnemos.kernel.governance.trust import steers
 from mnemos.kernel.ports import ReadTx
 from mnemos.kernel.schema import Branch, Version
-from mnemos.types import Header
+from mnemos.types import CURRENT_STATES, Header, State
 
 SIDES = ("branch", "parent")
 
@@ -97,7 +98,7 @@ def rollback(batch: Batch, change: Rollback) -> None:
             batch.withdraw(id, live)
             batch.outcome.ids.append(id)
     for id, version in wanted.items():
-        batch.adopt(id, version, lines)
+        batch.adopt(id, version, lines, state=_state_of(batch, id, version))
         batch.outcome.ids.append(id)
     batch.record("rollback", change.id, {"to": to})
 
@@ -149,10 +150,20 @@ def _apply(batch: Batch, changes: Mapping[str, Version | None], lines: list[Line
             _check_may_change(batch, id, live, version)
         if version is not None:
             batch.check_external(id, batch.body(version).header.external_id)
-            batch.adopt(id, version, lines)
+            batch.adopt(id, version, lines, state=_state_of(batch, id, version))
         elif live is not None:
             batch.withdraw(id, live)
         batch.outcome.ids.append(id)
+
+
+def _state_of(batch: Batch, id: str, version: Version) -> str:
+    """Return the state a version comes back in: quarantine is left by an approval alone."""
+    live = batch.current(batch.own(id).cube)
+    waits = live is not None and live.state == State.QUARANTINED
+    shown = version.state in CURRENT_STATES
+    if shown and (waits or steers(batch.body(version).header)):
+        return State.QUARANTINED
+    return version.state
 
 
 def set_policy(batch: Batch, change: SetPolicy) -> None:

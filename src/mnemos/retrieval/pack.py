@@ -12,11 +12,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mnemos.kernel.governance.trust import brought, is_name
 from mnemos.kernel.keys import spoken_date
 from mnemos.kernel.ports import TokenCounter
 from mnemos.kernel.tokens import fold
 from mnemos.retrieval.time_expressions import is_relative
-from mnemos.types import TRUSTED, Citation, Context, Kind, MemCube, TimeMention, Trace
+from mnemos.types import (
+    TRUSTED,
+    Citation,
+    Context,
+    Kind,
+    MemCube,
+    TimeMention,
+    Trace,
+)
 
 STANDING = (Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE)
 """Kinds that are always packed, whatever is asked: similarity finds almost none of them."""
@@ -27,6 +36,12 @@ STANDING_SHARE = 0.5
 _DAY = timedelta(hours=23)  # the shortest there is: clocks go forward
 _NOON = timedelta(hours=12)
 _BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
+
+
+_LOOKALIKES = dict.fromkeys(map(ord, "<\uff1c\ufe64\u226e"), "‹") | dict.fromkeys(
+    map(ord, ">\uff1e\ufe65\u226f"), "›"
+)
+"""Every character that normalisation (NFKD) turns into a bracket of a fence, and what it becomes."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -71,13 +86,27 @@ def _words(cube: MemCube) -> str:
     header = cube.header
     said = cube.text.strip()
     if header.caption:
-        said = f"{said} [picture: {header.caption}]"
+        said = f"{said} {_caption(cube)}".strip()
     meant = [
         f"{mention.text} = {_days(mention)}"
         for mention in header.mentions
         if is_relative(mention, said)
     ]
     return f"{said} ({'; '.join(meant)})" if meant else said
+
+
+def _caption(cube: MemCube) -> str:
+    """Return what a picture's description says: never the words of who sent it, so quoted."""
+    caption = cube.header.caption or ""
+    if not is_trusted(cube):  # then all of the line is quoted
+        return f"[picture: {caption}]"
+    return f'<quoted origin="picture">{_unmarked(caption)}</quoted>'
+
+
+def _name(cube: MemCube) -> str:
+    """Return who speaks; outside of a quotation only if it can be a name."""
+    name = " ".join((cube.header.speaker or cube.header.role or "").split())
+    return name if is_name(name) or not is_trusted(cube) else cube.header.role or ""
 
 
 def is_trusted(cube: MemCube) -> bool:
@@ -87,8 +116,8 @@ def is_trusted(cube: MemCube) -> bool:
 
 def _line(cube: MemCube, label: str) -> _Line:
     moment = cube.header.happened_at or cube.recorded_at
-    speaker = " ".join(f"{cube.header.speaker or cube.header.role or ''}: ".split()).lstrip(": ")
-    said = f"{speaker} {_words(cube)}" if speaker else _words(cube)
+    name = _name(cube)
+    said = f"{name}: {_words(cube)}" if name else _words(cube)
     if not is_trusted(cube):
         said = f'<quoted origin="{cube.header.origin}">{_unmarked(said)}</quoted>'
     return _Line(moment.timestamp(), _heading(cube), f"{said} [{label}]", cube)
@@ -99,7 +128,7 @@ def _unmarked(text: str) -> str:
 
     Who said it stands inside: a name is outside content as well.
     """
-    return _BREAKS.sub(" ⏎ ", text.strip()).replace("<", "‹").replace(">", "›")
+    return _BREAKS.sub(" ⏎ ", text.strip()).translate(_LOOKALIKES)
 
 
 def _layout(standing: Sequence[_Line], evidence: Iterable[_Line]) -> str:
@@ -185,7 +214,7 @@ def pack(
             Citation(label=line.text.rsplit("[", 1)[1].rstrip("]"), id=line.cube.id)
             for line in lines
         ),
-        tainted=not all(is_trusted(line.cube) for line in lines),
-        max_trust=min((line.cube.header.counted_trust for line in lines), default=1.0),
+        tainted=any(brought(line.cube.header) < TRUSTED for line in lines),
+        max_trust=min((brought(line.cube.header) for line in lines), default=1.0),
         trace=trace or Trace(),
     )

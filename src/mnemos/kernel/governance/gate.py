@@ -76,7 +76,7 @@ class Gate:
         if self.access.whole:
             return
         held = self.access.having(verb)
-        if not any(passes(header, self.actor, grant.right()) for grant in held):
+        if not any(passes(header, self.access.names, grant.right()) for grant in held):
             self.access.check(verb, header.kind)
             raise Forbidden(
                 f"{self.actor!r} may {verb.value} memories of {self._scope.subject!r}, but not this "
@@ -172,7 +172,7 @@ class Gate:
         if self.access.whole:
             return 1.0
         held = self.access.having(verb)
-        reaching = (grant for grant in held if passes(header, self.actor, grant.right()))
+        reaching = (grant for grant in held if passes(header, self.access.names, grant.right()))
         return max((grant.trust for grant in reaching), default=0.0)
 
     def incoming(
@@ -238,15 +238,15 @@ class Gate:
     def _is_held_back(self, header: Header, draft: Draft) -> bool:
         return any(rule.quarantine for _, rule in self._bearing(replace(draft, header=header)))
 
-    def book(self, draft: Draft, subject: int) -> None:
-        """Count a new memory against the caps of its source.
+    def book(self, draft: Draft, subject: int, *, new: bool = True) -> None:
+        """Count a memory against the caps of its source; an update, against those of its writer.
 
         Raises
         ------
         IntakeFull
             If one is reached.
         """
-        found = self._bearing(draft)
+        found = [item for item in self._bearing(draft) if new or intake.is_of_writer(item[0])]
         if found:
             intake.book(self._tx, self._scope.tenant, subject, draft, found, self._now)
 

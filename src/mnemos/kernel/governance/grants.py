@@ -176,12 +176,15 @@ class Access:
         Whether everything is allowed: to the owner of the vault, and to the subject itself.
     grants : tuple of Grant
         What was granted, where not.
+    names : frozenset of str
+        The principal's own name, and those of the groups it belongs to.
     """
 
     principal: str
     subject: str
     whole: bool = False
     grants: tuple[Grant, ...] = ()
+    names: frozenset[str] = frozenset()
 
     def having(self, verb: Verb) -> tuple[Grant, ...]:
         """Return the grants that allow a verb."""
@@ -259,7 +262,7 @@ def access_of(tx: ReadTx, tenant: str, principal: str, subject: str, now: dateti
     names = _Names(tx, tenant)
     mine = names.of(principal)
     found = tuple(grant for grant in _standing(alive, names, subject) if grant.principal in mine)
-    return Access(principal=principal, subject=subject, grants=found)
+    return Access(principal=principal, subject=subject, grants=found, names=mine)
 
 
 class _Names:
@@ -334,4 +337,4 @@ def admit(tx: ReadTx, view: View) -> View:
     access = access_of(tx, view.tenant, view.principal, view.subject, view.now)
     if not access.allows(Verb.READ) and not access.having(Verb.READ):
         access.check(Verb.READ)
-    return with_rights(view, access.rights())
+    return with_rights(view, access.rights(), access.names)

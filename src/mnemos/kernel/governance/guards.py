@@ -26,15 +26,16 @@ def guard_of(header: Header) -> int:
     return term_hash(encode_json(named).decode())
 
 
-def passes(header: Header, principal: str, right: Right) -> bool:
+def passes(header: Header, names: frozenset[str], right: Right) -> bool:
     """Return whether a right, not being everything, shows a memory of this header.
 
     Parameters
     ----------
     header : Header
         The memory's.
-    principal : str
-        Who asks: a memory with an access list is shown to those on it and to who wrote it.
+    names : frozenset of str
+        Who asks, and the groups it belongs to: a memory with an access list is shown to those on it
+        and to who wrote it.
     right : Right
         One rectangle of what it may see.
     """
@@ -42,12 +43,12 @@ def passes(header: Header, principal: str, right: Right) -> bool:
         return False
     if right.agent_id not in (None, header.agent_id) or right.run_id not in (None, header.run_id):
         return False
-    return is_cleared(header, principal, right)
+    return is_cleared(header, names, right)
 
 
-def is_cleared(header: Header, principal: str, right: Right) -> bool:
+def is_cleared(header: Header, names: frozenset[str], right: Right) -> bool:
     """Return whether the access list and the sensitivity label let a principal read."""
-    if header.access and principal not in (*header.access, header.owner):
+    if header.access and names.isdisjoint((*header.access, header.owner or "")):
         return False
     label = header.sensitivity
     return label is None or right.labels is None or label in right.labels

@@ -83,6 +83,11 @@ def rule_name(
     return f"source:{source}" if source is not None else f"principal:{principal}"
 
 
+def is_of_writer(name: str) -> bool:
+    """Return whether a rule is about who writes, whatever the words come from."""
+    return name.startswith("principal:")
+
+
 def bearing(found: tuple[Rule, ...], draft: Draft, actor: str) -> list[tuple[str, Intake]]:
     """Return the rules that bear on a memory, the subject's own in place of the tenant's."""
     names = {
@@ -124,16 +129,16 @@ def book(
         key = (tenant, subject, term_hash(name))
         row = tx.get(schema.INTAKE, (*key, hour)) or schema.Intake(*key, hour, 0, 0)
         row = row._replace(memories=row.memories + 1, bytes=row.bytes + size)
-        _check(row.memories, cap.memories_per_hour, f"memories from this {what}")
-        _check(row.bytes, cap.bytes_per_hour, f"bytes from this {what}")
+        _check(row.memories, cap.memories_per_hour, "memories", what)
+        _check(row.bytes, cap.bytes_per_hour, "bytes", what)
         for old in list(tx.scan(schema.INTAKE, key, stop=hour - KEPT_HOURS)):
             tx.delete(schema.INTAKE, old[:4])
         tx.put(schema.INTAKE, row)
 
 
-def _check(count: int, most: int | None, what: str) -> None:
+def _check(count: int, most: int | None, unit: str, what: str) -> None:
     if most is not None and count > most:
         raise IntakeFull(
-            f"{most} {what} were written within this hour, the most it may; nothing was written: "
-            "try again in the next hour, or raise the cap with set_intake"
+            f"this {what} may write {most} {unit} within an hour, and has; nothing was written: try "
+            "again in the next hour, or raise the cap with set_intake"
         )

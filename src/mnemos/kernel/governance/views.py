@@ -76,6 +76,8 @@ class View:
         What the principal may see; None is everything. Those of other principals than the owner
         are empty until :func:`mnemos.kernel.governance.grants.admit` has looked them up in the
         reader's own snapshot.
+    names : frozenset of str
+        The principal, and the groups it belongs to, found there as well.
     branch : int
         0 is the main line.
     as_of : int or None
@@ -95,6 +97,7 @@ class View:
     scope: Scope
     principal: str = OWNER
     rights: tuple[Right, ...] | None = ()
+    names: frozenset[str] = frozenset()
     branch: int = 0
     as_of: int | None = None
     valid_at: datetime | None = None
@@ -207,12 +210,13 @@ def open_view(
     )
 
 
-def with_rights(view: View, rights: tuple[Right, ...] | None) -> View:
+def with_rights(view: View, rights: tuple[Right, ...] | None, names: frozenset[str]) -> View:
     """Return a view with the rights its principal was found to have."""
     return View(
         scope=view.scope,
         principal=view.principal,
         rights=rights,
+        names=names,
         branch=view.branch,
         as_of=view.as_of,
         valid_at=view.valid_at,

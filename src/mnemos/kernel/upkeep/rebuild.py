@@ -25,6 +25,7 @@ _ADDED = (
     b'"sensitivity"',
     b'"origin"',
     b'"trust"',
+    b'"caption"',
 )
 """Header fields that rows of older formats did not carry."""
 
