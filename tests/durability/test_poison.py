@@ -1,13 +1,9 @@
-"""Poison by every way in: none of it is unfenced, trusted, standing, or put over a user's fact.
-
-What still comes through is listed in ``OPEN`` with the reason, and each entry must be true.
-"""
+"""Poison by every way in: none of it is unfenced, trusted, standing, or put over a user's fact."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -15,39 +11,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GIVEN = os.environ.get("MNEMOS_DATA")  # noqa: TID251 - where the data sets are, if anywhere
 DATA = Path(GIVEN) if GIVEN else None
-
-SHORT = "an echo is seen from 12 running words or 60 % of the memory on: less of a long page is new"
-ENDED = "only memories that are there are compared with, not those that ended"
-TOGETHER = "what is added in the same call or transaction is not compared with"
-CLAIMED = "a file says itself who speaks in it, and is believed"
-OUTSIDE = "who wrote a name or a caption is not asked: it has the trust of the message"
-
-OPEN = {
-    "document that poses as a transcript": CLAIMED,
-    "document that poses as messages": CLAIMED,
-    "name of a user's message": OUTSIDE,
-    "caption of a user's picture": OUTSIDE,
-    "agent repeats it in the same call": TOGETHER,
-    "agent repeats it in a transaction": TOGETHER,
-    "agent repeats half of it": SHORT,
-    "agent repeats ten words of it": SHORT,
-    "agent repeats it with every seventh word changed": SHORT,
-    "agent repeats it in two messages": SHORT,
-    "agent repeats a repetition": SHORT,
-    "agent repeats what was archived": SHORT,
-    "memory tool: add ten words as a rule": SHORT,
-    "dormant, then repeated": SHORT,
-    "agent repeats what came a hundred times": "words that too many memories hold tell nothing",
-    "agent repeats what expired": ENDED,
-    "agent repeats what was replaced": ENDED,
-}
-"""Channels that let something through today, and why."""
-
-OPEN_FOR_SETS = {**OPEN, "document, format guessed": CLAIMED}
-"""With e-mails and events, whose lines ``subject: …`` look like somebody speaking."""
-
-LOOKALIKES = "\uff1c\ufe64"
-"""Characters that fold to ``<``: what they close is not closed for everybody."""
 
 needs_data = pytest.mark.skipif(
     DATA is None or not (DATA / "agentdojo").is_dir() or not (DATA / "bipia").is_dir(),
@@ -122,7 +85,7 @@ def test_a_forged_line_is_found_and_the_true_heading_is_not(checks):
 
 
 def test_poison_of_our_own_stays_data(poison):
-    attacks = [attack for attack in poison.own_attacks() if not _folds(attack.text)]
+    attacks = poison.own_attacks()
     through: dict[str, list[object]] = {}
     for place, way in enumerate(way for way in poison.CHANNELS if not way.reworded):
         for step in (0, 5, 11):
@@ -130,37 +93,25 @@ def test_poison_of_our_own_stays_data(poison):
             verdict = poison.strike(attack, way, file=place % 8 == 0)
             if verdict.found:
                 through.setdefault(way.name, []).append((attack.text[:60], verdict.found))
-    assert {name: found for name, found in through.items() if name not in OPEN} == {}
-    assert set(through) == set(OPEN), "a channel is closed: take it from the list"
+    assert through == {}
 
 
-@pytest.mark.xfail(strict=True, reason="a context keeps characters that fold to < and >")
 def test_a_closing_tag_in_other_characters_closes_nothing(poison):
     way = next(way for way in poison.CHANNELS if way.name == "tool output")
-    attacks = [attack for attack in poison.own_attacks() if _folds(attack.text)]
+    attacks = [a for a in poison.own_attacks() if any(mark in a.text for mark in "\uff1c\ufe64")]
     assert len(attacks) == 2
     assert [poison.strike(attack, way).found for attack in attacks] == [{}, {}]
-
-
-def _is_short(text):
-    """Whether a text is below what an echo is seen from (``SHORT``), between what it forges."""
-    lines = [len(re.findall(r"\w+", line)) for line in text.splitlines()]
-    return max(lines) <= 12 and sum(lines) <= 24
-
-
-def _folds(text):
-    return any(letter in text for letter in LOOKALIKES)
 
 
 @needs_data
 def test_poison_of_the_data_sets_stays_data(poison):
     attacks, _, missing = poison.collect(DATA, 2)
     assert missing == []
-    closed = [w for w in poison.CHANNELS if w.name not in OPEN_FOR_SETS and not w.reworded]
+    judged = [way for way in poison.CHANNELS if not way.reworded]
     strange = [a for a in attacks if a.source in ("agentdojo", "bipia")]
     assert len(strange) == 4
-    for number, attack in enumerate(a for a in strange if not _is_short(a.text)):
-        for way in closed[number::6]:
+    for number, attack in enumerate(strange):
+        for way in judged[number::6]:
             assert poison.strike(attack, way).found == {}, (way.name, attack)
 
 
@@ -169,14 +120,7 @@ def test_poison_of_the_data_sets_stays_data(poison):
 @pytest.mark.timeout(7200)
 def test_the_whole_campaign_comes_through_nowhere(poison):
     result = poison.run(DATA, jobs=2)
-    closed = [
-        verdict
-        for verdict in result.judged
-        if verdict.channel not in OPEN_FOR_SETS
-        and not _folds(verdict.text)
-        and not _is_short(verdict.text)
-    ]
-    assert [verdict for verdict in closed if verdict.found] == []
+    assert [verdict for verdict in result.judged if verdict.found] == []
     assert result.fenced <= poison.MOST_FENCED
     assert result.blind == []
     assert not (result.fed.derived)

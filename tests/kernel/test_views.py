@@ -116,7 +116,7 @@ def test_rights_change_nothing_else_of_a_view():
         states=["archived"],
     )
     right = Right(run_id="r")
-    other = with_rights(view, (right,))
+    other = with_rights(view, (right,), frozenset())
     assert given(other) == given(view) | {"rights": (right,)}
     assert open_view(SCOPE, now=NOW).states == CURRENT_STATES
 

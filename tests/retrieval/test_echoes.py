@@ -120,7 +120,7 @@ def test_a_packed_context_is_recognised_whole(ask: Callable[..., Echo], flat: bo
     assert "(last weekend = " in text
     assert '<quoted origin="tool">' in text
     echo = ask(" ".join(text.split()) if flat else text)
-    assert echo.covered == 1.0
+    assert echo.covered > 0.97, "of a picture only its description is new here"
     assert {item.position for item in echo.repeated if repeats(item)} == set(range(9))
 
 
@@ -166,13 +166,13 @@ with oak boards, and until then the museum offers tours of its cellar and the ch
     assert [item.position for item in echo.repeated if repeats(item)] == [2]
 
 
-def test_twelve_running_words_repeat_a_long_memory(ask: Callable[..., Echo]) -> None:
+def test_six_running_words_repeat_a_long_memory(ask: Callable[..., Echo]) -> None:
     long = " ".join(TURNS[:6])
     words = TURNS[3].split()
-    echo = ask(" ".join(words[:12]), turns=[long])
+    echo = ask(" ".join([*STRANGE[:2], *words[:7], *STRANGE[2:4]]), turns=[long])
     assert repeats(echo.repeated[0])
-    echo = ask(" ".join(words[:11]), turns=[long])
-    assert not repeats(echo.repeated[0])
+    echo = ask(" ".join([*STRANGE[:2], *words[:5], *STRANGE[2:4]]), turns=[long])
+    assert not any(map(repeats, echo.repeated))
 
 
 def test_an_empty_page_and_an_empty_text_have_no_echo(ask: Callable[..., Echo]) -> None:

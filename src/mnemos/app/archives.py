@@ -33,6 +33,7 @@ from mnemos.kernel.copies.backup import (
 )
 from mnemos.kernel.copies.backup import suppress as forget_listed
 from mnemos.kernel.copies.disclosure import Disclosure
+from mnemos.kernel.governance.grants import Verb
 from mnemos.kernel.ports import Clock, Entropy, Ids, Store
 from mnemos.kernel.vault import Vault
 from mnemos.memories.input_values import shown
@@ -288,6 +289,7 @@ class Archives(Handle):
 
         store = self._vault.store
         with self._everything(self._view(scope)) as tx:
+            self._check_all(tx, scope, Verb.ADMIN)  # who may do what, and who read why, is in it
             found = Disclosure(tx, store.blobs, scope.tenant, scope.subject)
             with file_aside(path) as file, packed(file, path) as through:
                 return writer(through, found, exported_at=self._now(), progress=progress)

@@ -12,8 +12,10 @@ from mnemos.app.scopes import read_callable, read_count
 from mnemos.errors import Conflict, InvalidInput
 from mnemos.kernel import schema
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.governance.grants import Verb
+from mnemos.kernel.governance.views import OWNER
 from mnemos.kernel.journal import ensure_subject, find_subject
-from mnemos.kernel.ports import WriteTx
+from mnemos.kernel.ports import ReadTx, WriteTx
 from mnemos.kernel.upkeep import budgets, jobs, upkeep_jobs
 from mnemos.kernel.upkeep.budgets import BudgetInfo
 from mnemos.kernel.upkeep.due import ReadLaw
@@ -21,7 +23,7 @@ from mnemos.kernel.upkeep.jobs import JobInfo
 from mnemos.kernel.upkeep.runner import Handler, JobReport, Runner
 from mnemos.kernel.upkeep.upkeep_jobs import Freed
 from mnemos.memories.input_values import shown
-from mnemos.types import Receipt
+from mnemos.types import Receipt, Scope
 
 MOST = 2**53
 """Largest count a budget may name; every JSON reader keeps it."""
@@ -160,7 +162,15 @@ class Background(Handle):
                 "transaction nothing is, until it ends"
             )
         seconds = _read_limit("timeout", timeout, LONGEST_WAIT)
-        return self._runner.wait(receipt.before, receipt.seq, timeout=seconds or 0.0)
+        left = self._runner.wait(receipt.before, receipt.seq, timeout=seconds or 0.0)
+        if self._principal == OWNER:
+            return left
+        with self._vault.store.read(self._tenant_reach()) as tx:
+            return [job for job in left if job.scope and self._may_read(tx, job.scope)]
+
+    def _may_read(self, tx: ReadTx, subject: str) -> bool:
+        access = self._access(tx, Scope(tenant=self._tenant, subject=subject))
+        return access.whole or bool(access.having(Verb.READ))
 
     def set_budget(
         self,

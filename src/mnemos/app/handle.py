@@ -190,6 +190,7 @@ class Handle:
         """
         with self._vault.store.read(view) as tx:
             self._check_all(tx, view.scope, Verb.READ)
+            self._check_lists(tx, view)
             yield tx
 
     @contextmanager
@@ -202,18 +203,39 @@ class Handle:
     def _access(self, tx: ReadTx, scope: Scope) -> Access:
         return access_of(tx, self._tenant, self._principal, scope.subject, self._now())
 
+    def _may_all(self, tx: ReadTx, scope: Scope, verb: Verb) -> bool:
+        """Return whether the principal may do something with everything of a scope."""
+        access = self._access(tx, scope)
+        return access.whole or any(
+            grant.right() == Right(labels=None, unmasked=True) for grant in access.having(verb)
+        )
+
     def _check_all(self, tx: ReadTx, scope: Scope, verb: Verb) -> None:
         """Pass if the principal may do something with everything of a scope."""
-        access = self._access(tx, scope)
-        if access.whole or any(
-            grant.right() == Right(labels=None, unmasked=True) for grant in access.having(verb)
-        ):
+        if self._may_all(tx, scope, verb):
             return
-        access.check(verb)
+        self._access(tx, scope).check(verb)
         raise Forbidden(
             f"{self._principal!r} may {verb.value} a part of {scope.subject!r} only; this call is "
             "about everything of it: grant every kind, every label and unmasked=True"
         )
+
+    def _check_lists(self, tx: ReadTx, view: View) -> None:
+        """Pass if no memory of a subject is kept from the principal by its access list."""
+        access, vault = self._access(tx, view.scope), self._vault
+        if access.whole:
+            return
+        reader = Reader(
+            tx, vault.store.blobs, view, cache=vault.cache, space=None, detectors=vault.detectors
+        )
+        everything = (header for _, headers in reader.everything() for header in headers)
+        if any(
+            item.access and not access.names & {*item.access, item.owner} for item in everything
+        ):
+            raise Forbidden(
+                f"{self._principal!r} may not read memories of {view.subject!r} that are for others "
+                "by their access lists, and this call is about everything; ask for one memory"
+            )
 
     def _check_owner(self, what: str) -> None:
         if self._principal != OWNER:
@@ -266,6 +288,7 @@ class Handle:
         if everywhere and (user_id is not None or agent_id is not None):
             raise InvalidInput(f"{verb} is for one scope or everywhere; leave one of them out")
         if everywhere:
+            self._check_owner(f"{verb} for the whole tenant")
             return Scope(tenant=self._tenant)
         return self._required_scope(verb, user_id, agent_id, None)
 

@@ -107,9 +107,9 @@ def _is_low(change: Add) -> bool:
 
 def _distrusted(change: Change) -> Change:
     """Return a change trusted as a tool's output if its words forge the fences of a context."""
-    from mnemos.retrieval import echoes
+    from mnemos.retrieval.echo_units import forges
 
-    if not isinstance(change, (Add, Update)) or not echoes.forges(_words(change)):
+    if not isinstance(change, (Add, Update)) or not forges(_words(change)):
         return change
     trust = min(change.draft.header.trust, CEILINGS[Origin.TOOL])
     header = replace(change.draft.header, trust=trust)

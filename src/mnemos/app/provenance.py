@@ -17,6 +17,7 @@ from mnemos.app.scopes import (
     read_path,
 )
 from mnemos.errors import InvalidInput
+from mnemos.kernel.governance.grants import Verb
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.proof import checkpoints as checkpointing
 from mnemos.kernel.proof.checkpoints import Checkpoint
@@ -159,14 +160,17 @@ class Provenance(Handle):
         """
         subject, most = self._log_scope(user_id, agent_id)
         scope = Scope(tenant=self._tenant, subject=subject) if subject is not None else None
+        wanted = _read_verbs(verbs)
         with self._records(scope) as tx:
+            if scope is not None and not self._may_all(tx, scope, Verb.ADMIN):
+                wanted = (wanted or VERBS) - {"read", "rule"}  # for who administers
             found = entries(
                 tx,
                 self._tenant,
                 subject=subject,
                 id=read_id(id) if id is not None else None,
                 actor=read_name("actor", actor),
-                verbs=_read_verbs(verbs),
+                verbs=wanted,
                 since=self._log_bound("since", since),
                 until=self._log_bound("until", until),
                 most=most,

@@ -20,7 +20,7 @@ from mnemos.kernel.governance import rules
 from mnemos.kernel.governance.grants import check_principal
 from mnemos.kernel.governance.intake import Intake
 from mnemos.kernel.governance.rules import Sort
-from mnemos.kernel.governance.views import ALL_STATES
+from mnemos.kernel.governance.views import ALL_STATES, OWNER
 from mnemos.kernel.journal import find_subject
 from mnemos.memories.tool_output import read_tool_output
 from mnemos.types import Header, MemCube, Origin, Receipt, Scope, State
@@ -160,7 +160,7 @@ class Quarantine(Handle):
         source : str or None
             As memories name it; an address ending in ``*`` means all that begin so.
         principal : str or None
-            Everything somebody wrote: ``user:ben``.
+            Everything somebody else wrote here: ``user:ben``; ``owner`` is all that is nobody else's.
         origin : Origin or str or None
             Everything of an origin: ``tool``.
         since : datetime, str or None
@@ -187,13 +187,13 @@ class Quarantine(Handle):
             )
         begin = read_moment("since", since, self._zone)
         wanted_source = read_name("source", source)
-        wanted_owner = check_principal(principal) if principal is not None else None
+        writer = check_principal(principal) if principal is not None else None
         wanted_origin = read_origin(origin)
 
         def is_meant(header: Header) -> bool:
             return (
                 _is_from(header.source, wanted_source)
-                and wanted_owner in (None, header.owner)
+                and writer in (None, header.owner or OWNER)
                 and wanted_origin in (None, header.origin)
                 and (begin is None or header.happened_at is None or header.happened_at >= begin)
             )

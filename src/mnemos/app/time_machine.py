@@ -273,6 +273,8 @@ class TimeMachine(Handle):
             raise InvalidInput("a branch cannot be begun inside a transaction; begin it before")
         scope = self._required_scope("branch", user_id, agent_id, None)
         named = read_string("name", name)
+        with self._records(scope):
+            pass  # who may not look at the branch shall not begin it and get an error
         change = Fork(id=self._vault.ids.fresh(), name=named, at=self._position(scope, at))
         self._write("branch", scope, [change])
         return self.view(branch=named, user_id=user_id, agent_id=agent_id)

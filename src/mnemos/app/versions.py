@@ -226,6 +226,8 @@ class Versions(Handle):
             entities=old.entities,
             metadata=old.metadata,
             links=(Link(type=link, target=before.id),),
+            sensitivity=old.sensitivity,
+            access=old.access,
             origin=origin or draft.header.origin,
         )
         return Draft(payload=draft.payload, header=header)

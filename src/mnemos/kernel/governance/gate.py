@@ -8,6 +8,7 @@ trusted than itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -194,7 +195,7 @@ class Gate:
         Forbidden
             If the actor may not write it.
         """
-        header = self.check_write(draft.header)
+        header = self.check_write(_covered(draft.header, sources.values(), self._scope.subject))
         before = live[0] if live is not None else None
         if header.hold != (before is not None and before.hold):
             self.check(Verb.ADMIN, header)
@@ -252,6 +253,23 @@ class Gate:
 
     def _number(self) -> int | None:
         return find_subject(self._tx, self._scope.tenant, self._scope.subject)
+
+
+def _covered(header: Header, sources: Iterable[Header], subject: str) -> Header:
+    """Return a header with the label and access list of what it was made from, if it names none.
+
+    Several labels together are one that only who clears all of them, or every label, can read;
+    several lists leave whom all of them name, or the subject alone.
+    """
+    found = list(sources)
+    labels = sorted({item.sensitivity for item in found if item.sensitivity is not None})
+    lists: list[set[str]] = [set(item.access) for item in found if item.access]
+    if labels and header.sensitivity is None:
+        header = replace(header, sensitivity="+".join(labels))
+    if lists and not header.access:
+        common = lists[0].intersection(*lists)
+        header = replace(header, access=tuple(sorted(common)) or (subject,))
+    return header
 
 
 _SHOWN = frozenset({State.GENERATED, State.ACTIVATED, State.QUARANTINED})

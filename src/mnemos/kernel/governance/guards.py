@@ -51,4 +51,6 @@ def is_cleared(header: Header, names: frozenset[str], right: Right) -> bool:
     if header.access and names.isdisjoint((*header.access, header.owner or "")):
         return False
     label = header.sensitivity
-    return label is None or right.labels is None or label in right.labels
+    if label is None or right.labels is None or label in right.labels:
+        return True
+    return right.labels.issuperset(label.split("+"))
