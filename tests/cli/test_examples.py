@@ -35,6 +35,7 @@ BEFORE = {
     "reveal": ["watermark key vault.key"],
     "audit reads": ["audit set audited --user ana", "get 0f3a9c… --user ana"],
     "audit counts": ["get 0f3a9c… --user ana"],
+    "export": ["watermark key exports.key"],
     "watermark mark": ["watermark key exports.key", "export ana.md --user ana --format markdown"],
     "watermark read": [
         "watermark key exports.key",

@@ -156,7 +156,7 @@ class Handle:
 
     @contextmanager
     def _records(
-        self, scope: Scope | None = None, verb: Verb = Verb.READ
+        self, scope: Scope | None = None, verb: Verb = Verb.READ, *, part: bool = False
     ) -> Generator[ReadTx, None, None]:
         """Open a snapshot of the tenant's records: branches, snapshots, rules, the journal.
 
@@ -166,6 +166,8 @@ class Handle:
             Whose records are looked at; None is the whole tenant, for its owner alone.
         verb : Verb
             What the principal must be allowed to do with everything of the scope.
+        part : bool
+            Whether a part of it will do: for finding a moment or a branch, not for what lies there.
 
         Raises
         ------
@@ -175,7 +177,11 @@ class Handle:
         if scope is None:
             self._check_owner("look at what concerns the whole tenant")
         with self._vault.store.read(views.tenant_view(self._tenant)) as tx:
-            if scope is not None:
+            if scope is not None and part:
+                access = self._access(tx, scope)
+                if not access.whole and not access.having(verb):
+                    access.check(verb)
+            elif scope is not None:
                 self._check_all(tx, scope, verb)
             yield tx
 

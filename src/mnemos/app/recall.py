@@ -139,7 +139,9 @@ class Recall:
                 return reader.cube(int(born[place]), int(cube[place]))
 
             mask = filter_masks.mask(query.filter, arrays, mask, fetch)
-        watch.lap("page", rows=len(arrays), visible=int(mask.sum()))
+        seen = int(mask.sum())  # of a shared page a principal is told of no other rows
+        rows = len(arrays) if reader.view.rights is None else seen
+        watch.lap("page", rows=rows, visible=seen)
         ranked = ranking.rank(arrays, mask, question, query.top_k)
         watch.lap("rank", hits=len(ranked))
         return ranked

@@ -128,7 +128,7 @@ class TimeMachine(Handle):
         scope = self._scope(user_id, agent_id, run_id)
         found = self._bound.branch if self._bound is not None else schema.MAIN
         position = self._bound.as_of if self._bound is not None else None
-        with self._records(scope) as tx:
+        with self._records(scope, part=True) as tx:
             if branch is not None:
                 found = read_branch(tx, scope, read_name("branch", branch))
             if as_of is not None:
@@ -415,7 +415,7 @@ class TimeMachine(Handle):
     def _position(self, scope: Scope, value: AsOf, *, name: str = "at") -> int | None:
         if value is None:
             return None
-        with self._records(scope) as tx:
+        with self._records(scope, part=True) as tx:
             return read_position(tx, scope, value, self._zone, name=name)
 
 

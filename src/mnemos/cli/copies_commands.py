@@ -122,6 +122,7 @@ def _say_restored(report: RestoreReport) -> None:
     epilog=example(
         "mnemos export ana.jsonl.gz --user ana",
         "mnemos export ana.md --user ana --format markdown",
+        "mnemos export to-ben.md --user ana --format markdown --watermark 17 --watermark-key exports.key",
     )
 )
 @click.argument("path")
@@ -133,7 +134,11 @@ def _say_restored(report: RestoreReport) -> None:
     show_default=True,
     help="archive can be imported, markdown is for people.",
 )
-def export(settings: Settings, path: str, format: str) -> None:
+@click.option("--watermark", type=int, metavar="N", help="Mark this copy invisibly; markdown only.")
+@click.option("--watermark-key", metavar="FILE", help="Key of the mark: `mnemos watermark key`.")
+def export(
+    settings: Settings, path: str, format: str, watermark: int | None, watermark_key: str | None
+) -> None:
     """Write everything known about somebody to PATH.
 
     It is packed if the name ends in .gz.
@@ -148,6 +153,8 @@ def export(settings: Settings, path: str, format: str) -> None:
             user_id=settings.user,
             agent_id=settings.agent,
             format=format,
+            watermark=watermark,
+            watermark_key=watermark_key,
             progress=advance,
         )
     if settings.json:

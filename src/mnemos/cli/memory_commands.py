@@ -153,24 +153,27 @@ def _expiry(expires: str | None, ttl: str | None) -> str | datetime | None:
     epilog=example(
         "mnemos ingest chat.jsonl notes.md --user ana",
         "mnemos ingest export.json --user ana --format messages --tz Europe/Lisbon",
+        "mnemos ingest notes.md --user ana --origin user",
     )
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @common
 @click.option("--format", metavar="NAME", help="jsonl, messages, transcript, locomo or text.")
+@ORIGIN
+@click.option("--source", metavar="TEXT", help="What to name as their source.")
 @BRANCH
 @ON_CONFLICT
 def ingest(
     settings: Settings,
     files: tuple[str, ...],
-    format: str | None,
     branch: str | None,
-    on_conflict: str,
+    **how: Any,
 ) -> None:
     """Remember the conversations in files. All are read before the first memory is written."""
     from mnemos.memories.conversation_files import read_files
 
     zone = zone_of(settings)
+    format = how["format"]
     found = {file: list(read_files(Path(file), zone=zone, format=format)) for file in files}
     counts = {file: sum(len(item.drafts) for item in read) for file, read in found.items()}
     formats = {file: read[0].format for file, read in found.items() if read}
@@ -180,7 +183,7 @@ def ingest(
         memory = place(whole, settings, Where(branch=branch))
         for file, count in counts.items():
             started = time.perf_counter()
-            receipt = _ingest(memory, settings, file, count, format, on_conflict)
+            receipt = _ingest(memory, settings, file, count, how)
             done.append(
                 {
                     "file": file,
@@ -203,8 +206,7 @@ def _ingest(
     settings: Settings,
     file: str,
     count: int,
-    format: str | None,
-    on_conflict: str,
+    how: Mapping[str, Any],
 ) -> Receipt:
     done = 0
     with output.progress(Path(file).name, count) as advance:
@@ -219,9 +221,8 @@ def _ingest(
                 file,
                 user_id=settings.user,
                 agent_id=settings.agent,
-                format=format,
-                on_conflict=on_conflict,
                 progress=step,
+                **how,
             )
         except MnemosError as error:
             raise type(error)(
