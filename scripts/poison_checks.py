@@ -23,9 +23,7 @@ CHECKS = ("a", "b", "c", "d")
 STATES = [state for state in State if state is not State.FORGOTTEN]
 
 _WORD = re.compile(r"[\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
-_OPEN = re.compile(
-    rf"(?m)(?:^(?:- )?<quoted origin=\"(?:{'|'.join(Origin)})\">|<quoted origin=\"picture\">)"
-)
+_OPEN = re.compile(rf"(?m)(?:^(?:- )?<quoted origin=\"(?:{'|'.join(Origin)})\">|<quoted>)")
 """Where a quotation begins: a line, or the description of a picture behind its sender's words."""
 _CLOSE = re.compile(r"<\s*/\s*quoted\s*>", re.IGNORECASE)
 _HEADING = re.compile(r"\[\d{1,2} \w+ \d{4}\]")

@@ -74,7 +74,8 @@ class Life:
 
     def one(self, number, count):
         memory, word = self.memory, self.word()
-        filling = f"{word} was seen in the rain near the old {self.word()} pier. "
+        # Mostly words of its own, or it would be taken for the one before it, coming back.
+        filling = f"{word} met {self.word()} near {self.word()} pier, said {self.word()}. "
         repeated = self.random.randint(1, 40)
         if number == 3 and self.large:  # a blob
             repeated = 1 + 1_100_000 // len(filling)
@@ -87,7 +88,7 @@ class Life:
             metadata={self.word(): [self.word(), {"deep": self.word()}]},
         )
         if number % 3 == 0:
-            memory.update(receipt.id, f"on second thoughts {self.word()} and not {word}")
+            memory.update(receipt.id, f"no, {self.word()}, not {word}")
         if number % 10 == 0:
             assert memory.search(word, user_id="ana", top_k=3)
             assert word in memory.context(f"where is {word}", user_id="ana", budget=10**7).text

@@ -347,6 +347,7 @@ def test_many_forks_while_threads_write(path):
 READER = """
 import sys
 from mnemos.kernel import canonical, schema
+from mnemos.kernel.governance.system import SYSTEM
 from mnemos.stores.sqlite import SQLiteStore
 store = SQLiteStore(sys.argv[1])
 with store.read(SYSTEM) as tx:

@@ -24,9 +24,11 @@ from mnemos.kernel.changes import (
     Forget,
     Fork,
     MergeBranch,
+    NoteRead,
     Revert,
     Rollback,
     SetPolicy,
+    SetRule,
     Snapshot,
     Transition,
     Update,
@@ -102,6 +104,8 @@ def live(life: Life) -> None:
     life.do(Revert(id=a, version=1))
     life.do(SetPolicy(id=life.ids.fresh(), kind=Kind.FACT, policy={"ttl": 5}))
     life.do(SetPolicy(id=life.ids.fresh(), kind=None, policy={"ttl": 9}, everywhere=True))
+    life.do(SetRule(id=life.ids.fresh(), sort="audit", name="", value={"mode": SECRET}))
+    life.do(NoteRead(id=life.ids.fresh(), value={"call": "search", "ids": [SECRET]}))
     doomed = life.add("to be forgotten")
     life.update(doomed, "still to be forgotten")
     life.do(Forget(id=doomed))

@@ -100,7 +100,7 @@ def _caption(cube: MemCube) -> str:
     caption = cube.header.caption or ""
     if not is_trusted(cube):  # then all of the line is quoted
         return f"[picture: {caption}]"
-    return f'<quoted origin="picture">{_unmarked(caption)}</quoted>'
+    return f"<quoted>{_unmarked(caption)}</quoted>"
 
 
 def _name(cube: MemCube) -> str:
