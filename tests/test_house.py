@@ -204,3 +204,23 @@ def test_everything_public_says_what_it_is_for(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_room_is_named_after_nothing(name: str) -> None:
     assert Path(name).stem not in {"utils", "helpers", "manager", "service", "base", "common"}
+
+
+EVALUATES = {"eval", "exec", "compile", "__import__"}
+UNPACKS = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_that_is_stored_is_ever_run(name: str) -> None:
+    found = [
+        node.lineno
+        for node in ast.walk(tree(name))
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in EVALUATES
+        )
+        or (isinstance(node, ast.Import) and UNPACKS & {item.name for item in node.names})
+        or (isinstance(node, ast.ImportFrom) and node.module in UNPACKS)
+    ]
+    assert found == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -623,3 +624,21 @@ def test_a_cut_packed_archive_is_refused(open_at: Open, memory: Memory, tmp_path
         (tmp_path / "cut.jsonl.gz").write_bytes(whole[:end])
         with pytest.raises(InvalidInput, match="line"):
             open_at(":memory:").import_archive(tmp_path / "cut.jsonl.gz")
+
+
+@pytest.mark.parametrize("format", ["archive", "markdown"])
+def test_no_vector_is_in_an_export(open_at: Open, tmp_path: Path, format: str) -> None:
+    memory = open_at(tmp_path / "vault.db")
+    memory.add("I moved to Lisbon in March", user_id="ana")
+    path = tmp_path / "ana.export"
+    memory.export(path, user_id="ana", format=format)
+    with memory._vault.store.read(SYSTEM) as tx:
+        (row,) = tx.scan(schema.VECTORS, ())
+    written, vault = path.read_bytes(), (tmp_path / "vault.db-wal").read_bytes()
+    pieces = [row.bytes[at : at + 16] for at in range(0, len(row.bytes), 16)]
+    pieces = [piece for piece in pieces if any(piece)]
+    assert all(piece in vault for piece in pieces), "the control: that is how they are stored"
+    for piece in pieces:
+        assert piece not in written
+        assert piece.hex().encode() not in written
+        assert b64encode(piece)[:-4] not in written

@@ -478,3 +478,21 @@ def test_what_waits_expires_and_is_forgotten(home, policy):
     home.clock.advance(timedelta(days=8))
     assert swept(home).forgotten == (id,)
     assert approved in visible(home)
+
+
+def test_what_is_derived_has_the_label_and_the_list_of_its_sources(world):
+    one = write(world, "asthma", sensitivity="health", access=(BEN, CY))
+    two = write(world, "a salary", sensitivity="pay", access=(BEN,))
+    plain = write(world, "a boat")
+    derived = write(world, "one of them", derived_from=(one, plain))
+    both = write(world, "both of them", derived_from=(one, two))
+    echo = write(world, "asthma again", links=(Link(type="recalled_from", target=one),))
+    assert read(world, derived).header.sensitivity == "health"
+    assert set(read(world, derived).header.access) == {BEN, CY}
+    assert read(world, both).header.sensitivity == "health+pay"
+    assert read(world, both).header.access == (BEN,)
+    assert read(world, echo).header.sensitivity == "health"
+    apart = write(world, "for Cy", access=(CY,))
+    assert read(world, write(world, "nobody's", derived_from=(two, apart))).header.access == (ANA,)
+    named = write(world, "declassified", derived_from=(one,), sensitivity="public")
+    assert read(world, named).header.sensitivity == "public"

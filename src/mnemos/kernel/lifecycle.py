@@ -1,7 +1,7 @@
 """The life of a memory as a table of legal steps.
 
 generated → activated; activated → merged, superseded, archived, expired; merged or superseded →
-archived, activated (a revert); archived → activated, expired; all of these → quarantined, and
+archived, activated (a revert); archived → activated, expired; all but the expired → quarantined, and
 quarantined → any of them, to activated by an approval alone; anything → forgotten, which is the end.
 Frozen is a flag of the header, not a state.
 """
