@@ -6,7 +6,9 @@
 *Recognised*: a memory comes back changed as the column says; the page holds its whole conversation.
 *Packed*: a context of 5 to 30 memories comes back. *False alarms*: every genuine turn, compared
 with all turns before it in its conversation; `echo` is how often it is called an echo, `repeat` how
-often it is said to repeat one memory. *Cost*: wall time of one call on pages of several sizes.
+often it is said to repeat one memory. *Live*: the same through the public calls, as a host uses them:
+before each turn is added, memory is searched with it (ten hits, by words), so that what is most like
+it has just been handed out. *Cost*: wall time of one call on pages of several sizes.
 Sets that are absent are left out. Nothing of them is printed.
 """
 
@@ -28,7 +30,9 @@ from pathlib import Path
 import numpy as np
 from generator import Words
 
+from mnemos import Memory
 from mnemos.kernel.arrays import PageArrays
+from mnemos.kernel.governance.trust import is_echo
 from mnemos.kernel.postings import encode_terms, invert
 from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.segments import COLUMNS
@@ -253,6 +257,24 @@ def alarms(found: dict[str, list[list[str]]]) -> Counts:
     return table
 
 
+def live(found: dict[str, list[list[str]]], most: int) -> dict[str, dict[str, float]]:
+    """Return, for each set, how many genuine turns a vault called an echo, after a search each."""
+    table: dict[str, dict[str, float]] = {}
+    for name, talks in found.items():
+        turns = echoes = 0
+        for number, talk in enumerate(talks):
+            if turns >= most:
+                break
+            with Memory(":memory:", embedder=None, background="off") as memory:
+                for text in filter(str.strip, talk):
+                    memory.search(text, user_id=f"u{number}", top_k=10)
+                    id = memory.add(text, user_id=f"u{number}").id
+                    turns += 1
+                    echoes += is_echo(memory.get(id).header)
+        table[name] = {"turns": turns, "echoes": echoes, "share": echoes / turns if turns else 0.0}
+    return table
+
+
 def timed(action: Callable[[], Echo]) -> float:
     begin = time.perf_counter()
     action()
@@ -351,6 +373,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=400, help="memories changed, of each set")
     parser.add_argument("--contexts", type=int, default=20, help="contexts packed, of each set")
     parser.add_argument("--cost", action="store_true", help="measure the cost as well")
+    parser.add_argument("--live", type=int, default=0, help="turns of each set, live")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     given = parser.parse_args()
     found = conversations(given.data)
@@ -359,12 +382,14 @@ def main() -> None:
     once = recognised(found, given.samples)
     contexts = packed(found, given.contexts)
     genuine = alarms(found)
+    lived = live(found, given.live) if given.live else {}
     spent = cost(found) if given.cost else {}
     if given.json:
         report = {
             "recognised": shares(once),
             "packed": shares(contexts),
             "alarms": shares(genuine),
+            "live": lived,
             "cost": spent,
         }
         print(json.dumps(report, indent=2))
@@ -374,6 +399,8 @@ def main() -> None:
     show_ways("Packed contexts recognised, %", contexts, "all")
     show_alarms(genuine)
     print(f"\nNothing under {LEAST_WORDS:g} words is called an echo.")
+    for name, seen in lived.items():
+        print(f"{name:18} live: {seen['echoes']:g} of {seen['turns']:g} turns, {seen['share']:.2%}")
     for name, figures in spent.items():
         print(f"{name:12}" + "  ".join(f"{what} {value:g}" for what, value in figures.items()))
 
