@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnemos.errors import InvalidInput
-from mnemos.memories.tool_output import FORMATS, ToolReading, read_tool_output
+from mnemos.memories.bounded_strings import FORMATS
+from mnemos.memories.tool_output import ToolReading, read_tool_output
 from mnemos.types import Header, Kind, Origin, Text
 
 WEATHER = {
