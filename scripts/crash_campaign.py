@@ -59,10 +59,15 @@ def marker(name: str) -> str:
 
 
 def make_text(name: str, *, large: bool = False) -> str:
-    """Return the text of one memory, the same whenever it is asked for."""
+    """Return the text of one memory, the same whenever it is asked for.
+
+    Every text has figures of its own: one that repeats a memory already read but for a word is an
+    echo, and is not found by its own word.
+    """
     random = Random(name)
     words = " ".join(random.choice(WORDS) for _ in range(random.randint(3, 12)))
-    text = f"{marker(name)} {words} on 3 March 2026"
+    day, year = random.randint(1, 28), random.randint(1026, 2026)
+    text = f"{marker(name)} {words} on {day} March {year}"
     return f"{text} {'x' * BLOB_THRESHOLD}" if large else text
 
 
