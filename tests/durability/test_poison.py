@@ -96,6 +96,13 @@ def test_poison_of_our_own_stays_data(poison):
     assert through == {}
 
 
+def test_an_order_of_five_words_stays_data_by_every_way(poison):
+    order, question = [a for a in poison.own_attacks() if a.source == "short orders"]
+    for number, way in enumerate(way for way in poison.CHANNELS if not way.reworded):
+        attack = question if number % 2 else order
+        assert poison.strike(attack, way).found == {}, way.name
+
+
 def test_a_closing_tag_in_other_characters_closes_nothing(poison):
     way = next(way for way in poison.CHANNELS if way.name == "tool output")
     attacks = [a for a in poison.own_attacks() if any(mark in a.text for mark in "\uff1c\ufe64")]

@@ -144,8 +144,9 @@ def _repeated(
         for item in echoes.recognise(words, arrays, mask, texts.outside).repeated
         if echoes.repeats(item)
     ]
-    if _is_passed_on(header):
-        found += map(texts.source, echoes.holding(words, arrays, mask, texts.outside))
+    # People say two or three words that stand anywhere; an agent that stores as few was told them.
+    least = echoes.WHOLE_LEAST if _is_passed_on(header) else echoes.SENTENCE_LEAST
+    found += map(texts.source, echoes.holding(words, arrays, mask, texts.outside, least))
     return [
         source for source in found if source.trust < TRUSTED and source.trust < header.counted_trust
     ]

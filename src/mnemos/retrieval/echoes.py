@@ -53,13 +53,13 @@ three sources reach 0.44 at most, but for what assistants write over again."""
 LEAST_WORDS = 6.0
 """Below so many words nothing is an echo: people thank and take leave in the same five words."""
 
-REPEATED_RUN = 6.0
+REPEATED_RUN = 5.0
 REPEATED_SHARE = 0.6
 REPEATED_WORDS = 4.0
-"""A text repeats a memory by a run of six words, or by 60 % of its words, four at least. Compared is
-with what is not trusted: of 6,568 turns of people and agents who talked beside innocent tool outputs
-none was taken for one at six, and of the campaign's copies (``scripts/poison_campaign.py``) a fifth
-were missed at twelve."""
+"""A text repeats a memory by a run of five words, or by 60 % of its words, four at least. Compared is
+with what is not trusted. At six, orders of five words among an agent's own came through; of the
+campaign's copies (``scripts/poison_campaign.py``) a fifth were missed at twelve. Of the turns of people
+who talked beside innocent tool outputs the campaign prints how many are taken for one."""
 
 WHOLE_LEAST = 2
 SENTENCE_LEAST = 4
@@ -171,7 +171,7 @@ class Echo:
 def repeats(item: Repeated) -> bool:
     """Return whether a text repeats a substantial part of one memory.
 
-    It does with six running words, or with 60 % of the memory's words in order, four at least: then
+    It does with five running words, or with 60 % of the memory's words in order, four at least: then
     the text may not be trusted more than that memory.
 
     >>> quoted = Repeated(position=3, words=7.0, share=0.1, of_source=0.7, run=7.0)
@@ -183,7 +183,11 @@ def repeats(item: Repeated) -> bool:
 
 
 def holding(
-    text: str, arrays: PageArrays, known: NDArray[np.bool_], fetch: Callable[[int], str]
+    text: str,
+    arrays: PageArrays,
+    known: NDArray[np.bool_],
+    fetch: Callable[[int], str],
+    least: int = WHOLE_LEAST,
 ) -> list[int]:
     """Return the memories in which a text, or a sentence of it, stands word by word.
 
@@ -193,12 +197,15 @@ def holding(
     ----------
     text, arrays, known, fetch
         As of :func:`recognise`.
+    least : int
+        Fewest words of the text as a whole; a sentence in it has four at least.
     """
     plain = plain_of(text)
+    whole = [plain] if len(terms(plain)) >= least else []
     parts = [part for part in _PART.split(plain) if len(terms(part)) >= SENTENCE_LEAST]
     found = [
         place
-        for part in dict.fromkeys([plain, *parts[:SENTENCES]])
+        for part in dict.fromkeys([*whole, *parts[:SENTENCES]])
         for place in _holding(part, arrays, known, fetch)
     ]
     return list(dict.fromkeys(found))

@@ -24,7 +24,7 @@ STANDING = frozenset({Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE, Kind.PROC
 UNSOURCED = 0.5
 """Most trust of what was derived from nothing that is named."""
 
-NAME_WORDS, NAME_LETTERS = 5, 48
+NAME_WORDS, NAME_LETTERS = 4, 48
 """A speaker's name of more than so much is no name but words, which nobody vouches for."""
 
 ECHOES = frozenset({"recalled_from", "repeats"})
