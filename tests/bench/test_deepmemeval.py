@@ -201,7 +201,10 @@ def test_missing_data(tmp_path: Path) -> None:
         ({"a": 1}, r"deepmemeval_500\.json is not in the published form"),
         ([BELIEF | {"scenario_id": "belief-oven"}], "'belief-oven' names no person"),
         ([BELIEF | {"scenario_type": "juggling"}], "type 'juggling'; allowed: belief-update"),
-        ([BELIEF | {"metadata": NOTHING}], "scenario belief-p101-oven is not in the published form"),
+        (
+            [BELIEF | {"metadata": NOTHING}],
+            "scenario belief-p101-oven is not in the published form",
+        ),
         ([BELIEF | {"conversation_history": 7}], "belief-p101-oven is not in the published form"),
     ],
     ids=["no list", "no person", "other type", "no metadata", "no history"],

@@ -21,7 +21,7 @@ variables, decorators of methods, ...), one neutral question is asked, the same 
   some are categories of their own, since only there can the current rule be outranked.
 
 "short" are dialogues of at most fifteen sessions, "long" are more, as the published tables divide
-them. Where a file has more than 20,000 turns, every second, third, ... dialogue is taken, as few
+them. Where a file has more than 10,000 turns, every second, third, ... dialogue is taken, as few
 as needed to stay below, so that a run takes minutes.
 """
 
@@ -45,7 +45,7 @@ CATEGORIES = ("short", "short-updated", "long", "long-updated")
 SHORT = 15
 """Most sessions of a short history."""
 
-MOST_TURNS = 20_000
+MOST_TURNS = 10_000
 """Turns of a run; where there are more, dialogues are left out evenly."""
 
 BEGINS = datetime(2024, 1, 1, 9, tzinfo=UTC)
