@@ -73,6 +73,15 @@ def test_before_the_contradiction_and_after_it(tmp_path: Path) -> None:
     assert before.text == after.text
 
 
+def test_questions_are_left_out_evenly_and_what_is_told_is_not(tmp_path: Path) -> None:
+    many = [line(f"Question {n}?", BAKERY, [0], f"Orla Finch bakes at {n}.") for n in range(801)]
+    read, update = load(kept(tmp_path, *many)).dialogues
+    assert (len(read.drafts), len(update.drafts)) == (2, 803)
+    for page in (read, update):
+        assert len(page.questions) == 267
+        assert [q.text for q in page.questions[:2]] == ["Question 0?", "Question 3?"]
+
+
 def test_a_run(tmp_path: Path) -> None:
     record = run("letta", data=kept(tmp_path, *LINES), embedder=None)
     assert {name: row.n for name, row in record.quality.items()} == {
