@@ -174,7 +174,7 @@ def _update(facts: Mapping[str, Draft], asked: Sequence[_Asked]) -> Dialogue:
 
 TASK = Task(
     name="letta",
-    title="facts, and a later one that contradicts (Letta core memory, not shipped)",
+    title="facts, then ones that contradict, every n-th asked (Letta core memory, not shipped)",
     categories=("read", "update"),
     apart=frozenset(),
     load=load,

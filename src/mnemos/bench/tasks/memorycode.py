@@ -311,7 +311,7 @@ def _current(
 
 TASK = Task(
     name="memorycode",
-    title="coding rules a mentor changes, among other talk (MemoryCode, not shipped)",
+    title="coding rules a mentor changes, at most 10,000 turns (MemoryCode, not shipped)",
     categories=CATEGORIES,
     apart=frozenset(),
     load=load,
