@@ -74,7 +74,7 @@ def test_every_file_is_a_task_of_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("harbor", "did you mean 'harbour'"), ("x", "allowed: harbour, locomo")]
+    ("name", "advice"), [("harbor", "did you mean 'harbour'"), ("x", "allowed: harbour, lifebench")]
 )
 def test_unknown_task(name: str, advice: str) -> None:
     with pytest.raises(InvalidInput, match=advice):

@@ -14,7 +14,7 @@ def list_tasks() -> tuple[str, ...]:
     """Return the names of all tasks; none is loaded.
 
     >>> list_tasks()
-    ('harbour', 'locomo', 'locomo_audited')
+    ('harbour', 'lifebench', 'locomo', 'locomo_audited', 'madial', 'xquad')
     """
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 
