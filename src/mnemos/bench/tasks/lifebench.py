@@ -180,16 +180,18 @@ def _sent(row: Mapping[str, Any]) -> bool:
 
 
 def _call(row: Mapping[str, Any], language: str) -> str:
-    """Return who called whom, when, and with what result; half of the files code the direction."""
+    """Return who called whom, when, and with what result; most records code the direction."""
     named = DIRECTIONS.get(language, DIRECTIONS["en"]).get(row.get("direction", -1))
-    who = " ".join(filter(None, (named or _word(row.get("call_type")), _word(row["contactName"]))))
+    who = " ".join(
+        filter(None, (named or _word(row.get("call_type")), _word(row.get("contactName"))))
+    )
     times = _joined(row, ("datetime", "datetime_end"), " – ")
     return ", ".join(filter(None, (who, times, _word(row.get("call_result")))))
 
 
 def _photo(row: Mapping[str, Any]) -> str:
     """Return where a photo was taken, who and what is on it, and the text it shows."""
-    place: Mapping[str, Any] = row.get("location") or {}
+    place = fields_of(row.get("location"))
     where = _joined(place, ("poi", "streetName", "district", "city", "province"), ", ")
     people = _listed(row.get("faceRecognition"))
     shown = _word(row.get("ocrText"))
@@ -229,7 +231,8 @@ def _question(id: str, row: Mapping[str, Any], known: Iterable[str], end: dateti
         message = f"question {id} has no text or no question_type of {', '.join(CATEGORIES)}"
         raise InvalidInput(message)
     records = frozenset(known)
-    named = [f"{item.get('type')}:{item.get('id')}" for item in row.get("evidence") or ()]
+    evidence = map(fields_of, row.get("evidence") or ())
+    named = [f"{item.get('type')}:{item.get('id')}" for item in evidence]
     gold = tuple(dict.fromkeys(name for name in named if name in records))
     asked_at = _asked_at(id, row.get("ask_time"), end)
     return Question(id=id, text=text, category=category, gold=gold, asked_at=asked_at)
