@@ -43,7 +43,7 @@ def bench(
     write_expected: bool,
     json: bool,
 ) -> int | None:
-    """Measure recall on a task: harbour (shipped) or locomo."""
+    """Measure recall on a task: harbour (shipped), lifebench, locomo, madial or xquad."""
     from mnemos.bench import expected
     from mnemos.bench.record import save
     from mnemos.bench.runner import run

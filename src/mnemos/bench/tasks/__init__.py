@@ -13,8 +13,8 @@ from mnemos.errors import InvalidInput
 def list_tasks() -> tuple[str, ...]:
     """Return the names of all tasks; none is loaded.
 
-    >>> list_tasks()
-    ('amst', 'deepmemeval', 'harbour', 'letta', 'locomo', 'locomo_audited', 'memorycode')
+    >>> print(*list_tasks())
+    amst deepmemeval harbour letta lifebench locomo locomo_audited madial memorycode xquad
     """
     return tuple(sorted(module.name for module in iter_modules(__path__)))
 

@@ -10,15 +10,13 @@ evidence is not asked.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import Any, cast
 
+from mnemos.bench.data_files import find_files, not_here, parse, read_text
 from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of, end_of
 from mnemos.errors import InvalidInput
 from mnemos.memories.conversation_files import Conversation, read_files
@@ -32,7 +30,8 @@ CATEGORIES = {
 }
 """The numbers the file gives them."""
 
-NAMES = ("locomo*.json", "locomo*.json.gz")
+NAMES = ("locomo*.json",)
+ADVICE = "CC BY-NC 4.0; get data/locomo10.json of github.com/snap-research/LoCoMo"
 NORMALIZED = ("qa_normalized*.jsonl", "qa_normalized*.jsonl.gz")
 
 _ID = re.compile(r"D:?(\d+):(\d+)")
@@ -74,8 +73,8 @@ def load(data: Path | None, *, audited: bool = False) -> TaskData:
     beside = sorted(file for name in NORMALIZED for file in path.parent.glob(name))
     normalized: dict[str, list[Mapping[str, Any]]] = {}
     for file in beside:
-        for line in _text(file).splitlines():
-            row = _parsed(file, line)
+        for line in read_text(file).splitlines():
+            row = parse(file, line)
             normalized.setdefault(str(row.get("sample_id")), []).append(row)
     read = list(read_files(path, zone=UTC, format="locomo"))
     samples = _samples(path)
@@ -92,45 +91,19 @@ def load(data: Path | None, *, audited: bool = False) -> TaskData:
 
 def _find(data: Path | None) -> Path:
     """Return the file a path means."""
-    if data is not None and data.is_file():
-        return data
-    folders = [] if data is None else [data, data / "locomo"]
-    for folder in folders:
-        found = sorted(file for name in NAMES for file in folder.glob(name))
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            raise InvalidInput(f"{folder} holds several files ({names}); name one with --data")
-        if found:
-            return found[0]
-    looked = "no path was given" if data is None else f"{data} has none of {', '.join(NAMES)}"
-    message = (
-        f"the LoCoMo data is not here: {looked}. It is not shipped (CC BY-NC 4.0); get "
-        "data/locomo10.json of github.com/snap-research/LoCoMo and name the file or its folder "
-        "with --data PATH or in MNEMOS_DATA"
-    )
-    raise InvalidInput(message)
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        message = f"{path.name} cannot be read ({error}); fetch it again"
-        raise InvalidInput(message) from error
-
-
-def _parsed(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        message = f"{path.name} is not JSON ({error}); fetch it again"
-        raise InvalidInput(message) from error
+    found = find_files(data, "locomo", NAMES)
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        message = f"{found[0].parent} holds several files ({names}); name one with --data"
+        raise InvalidInput(message)
+    if found:
+        return found[0]
+    raise not_here("LoCoMo", data, NAMES, ADVICE)
 
 
 def _samples(path: Path) -> list[Mapping[str, Any]]:
     """Return the samples of a file whose shape the library's reader has checked."""
-    value: object = _parsed(path, _text(path))
+    value: object = parse(path, read_text(path))
     if isinstance(value, list):
         return cast("list[Mapping[str, Any]]", value)
     return [cast("Mapping[str, Any]", value)]
