@@ -40,6 +40,7 @@ from poison_session import START, USER, Session, open_memory, session
 from tabulate import tabulate
 
 from mnemos import State
+from mnemos.bench.tasks import get_task
 from mnemos.cli.output import progress
 from mnemos.kernel.governance.trust import STANDING, is_echo
 from mnemos.memories.readers import read_text
@@ -149,6 +150,23 @@ def own_turns(
             for cube in everything(memory):
                 found[cube.header.role or "user"].take(cube)
     return found
+
+
+RECORDS = 1_500
+"""Records of a person's telephone that are looked at."""
+
+
+def own_records(data: Path | None) -> dict[str, Own]:
+    """Add records of telephones, photos with descriptions among them, as one person's own."""
+    found = Own()
+    if data is not None and (data / "lifebench").is_dir():
+        for dialogue in get_task("lifebench").load(data).dialogues:
+            with open_memory(":memory:", dialogue.name, SimClock(START)) as memory:
+                for start in range(0, min(len(dialogue.drafts), RECORDS), 100):
+                    memory.add_many(dialogue.drafts[start : start + 100], user_id=USER)
+                for cube in everything(memory):
+                    found.take(cube)
+    return {"user": found}
 
 
 def false_alarms(texts: Sequence[str]) -> dict[str, Own]:
@@ -362,7 +380,8 @@ def run(
     sounded = control().found
     return Result(
         verdicts=verdicts,
-        own={name: own_turns(name, found, benign) for name, found in talks.items()},
+        own={name: own_turns(name, found, benign) for name, found in talks.items()}
+        | {"lifebench": own_records(data)},
         alarms=false_alarms(benign),
         answered=utility(attacks, benign),
         fed=feedback(),

@@ -114,7 +114,8 @@ class Link:
 
     Types in use: ``supersedes``, ``superseded_by``, ``contradicts``, ``contradicted_by``,
     ``merged_into``, ``recalled_from`` (recalled text that came back), ``repeats`` (an agent's words
-    that repeat a less trusted memory); recipes add their own. The times bound when it held in the world, half open.
+    that repeat a less trusted memory; it weighs what they counted before); recipes add their own. The
+    times bound when it held in the world, half open.
     """
 
     type: str

@@ -16,7 +16,7 @@ from mnemos.errors import Forbidden
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.changes import Add, Change, Update
 from mnemos.kernel.governance.cleaning import Cleaner
-from mnemos.kernel.governance.trust import ECHOES, STANDING, brought
+from mnemos.kernel.governance.trust import ECHOES, STANDING, brought, is_own
 from mnemos.kernel.governance.views import View
 from mnemos.kernel.postings import encode_terms, invert
 from mnemos.kernel.reading import Reader
@@ -24,11 +24,13 @@ from mnemos.kernel.schema import FULL_TRUST
 from mnemos.kernel.segments import COLUMNS
 from mnemos.kernel.tokens import count_terms
 from mnemos.kernel.vault import Staged, Vault
-from mnemos.types import CEILINGS, TRUSTED, Draft, Header, Link, MemCube, Origin, Payload, Text
+from mnemos.types import CEILINGS, TRUSTED, Header, Link, MemCube, Origin, Payload, Text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from mnemos.retrieval.echoes import Repeated
 
 MOST_LINKS = 32
 """Memories an echo names at most; a packed context may hold more."""
@@ -64,23 +66,25 @@ def recognised(
     """
     if not any(_words(change) for change in changes):
         return list(changes)
-    beside = [*_drafts(staged, view), *changes]
-    together = _Together([item for item in beside if isinstance(item, Add) and _is_low(item)])
-    given = [together.marked(_distrusted(change)) for change in changes]
+    before = list(_drafts(staged, view))
+    together = _Together([*before, *changes])
+    given = [_distrusted(change) for change in changes]
+    told = [together.sources(change, place) for place, change in enumerate(given, len(before))]
 
-    def action(reader: Reader) -> list[Change]:
+    def action(reader: Reader) -> list[Change] | None:
         page = reader.page()
         if page is None:
-            return given
+            return None
         known = _Known(reader, vault.reads.handed_out(view.tenant, view.subject), *page)
         if not known.mask.any():
-            return given
-        return [known.marked(change) if _words(change) else change for change in given]
+            return None
+        return [known.marked(*pair) for pair in zip(given, told, strict=True)]
 
     try:
-        return vault.read(view, action)
+        found = vault.read(view, action)
     except Forbidden:  # who may write and not read gets no hint of what is there
-        return given
+        found = None
+    return [_marked(*pair) for pair in zip(given, told, strict=True)] if found is None else found
 
 
 def _drafts(staged: Sequence[Staged], view: View) -> Iterator[Change]:
@@ -95,6 +99,12 @@ def _said(header: Header, payload: Payload) -> str:
     return f"{words} {header.caption or ''}".strip()
 
 
+def _own_words(header: Header, payload: Payload) -> str:
+    """Return the trusted words of a memory whose picture has a description."""
+    trusted = header.caption and (header.counted_trust >= TRUSTED or is_own(header))
+    return payload.text if trusted and isinstance(payload, Text) else ""
+
+
 def _words(change: Change) -> str:
     if not isinstance(change, (Add, Update)):
         return ""
@@ -106,13 +116,25 @@ def _is_low(change: Add) -> bool:
 
 
 def _distrusted(change: Change) -> Change:
-    """Return a change trusted as a tool's output if its words forge the fences of a context."""
+    """Return a change without what its caller says of its trust and cannot know.
+
+    It is trusted as a tool's output if its words forge the fences of a context, and for nothing
+    that links of its own say about what it repeats.
+    """
     from mnemos.retrieval.echo_units import forges
 
-    if not isinstance(change, (Add, Update)) or not forges(_words(change)):
+    if not isinstance(change, (Add, Update)):
         return change
-    trust = min(change.draft.header.trust, CEILINGS[Origin.TOOL])
-    header = replace(change.draft.header, trust=trust)
+    header = change.draft.header
+    if any(link.type in ECHOES for link in header.links):
+        links = (
+            replace(link, weight=0.0) if link.type in ECHOES else link for link in header.links
+        )
+        header = replace(header, links=tuple(links))
+    if forges(_words(change)):
+        header = replace(header, trust=min(header.trust, CEILINGS[Origin.TOOL]))
+    if header is change.draft.header:
+        return change
     return replace(change, draft=replace(change.draft, header=header))
 
 
@@ -136,20 +158,63 @@ def _repeated(
     texts: _Known | _Together,
 ) -> list[_Source]:
     """Return the less trusted memories a text repeats."""
+    header, payload = change.draft.header, change.draft.payload
+    said = payload.text if isinstance(payload, Text) else ""
+    # What a picture shows is quoted in any case: it matters if that came from less than a document.
+    parts = ((said, TRUSTED), (header.caption or "", CEILINGS[Origin.DOCUMENT]))
+    return [
+        source
+        for words, bound in parts
+        if words
+        for source in _standing_in(words, header, arrays, mask, texts)
+        if source.trust < bound and source.trust < header.counted_trust
+    ]
+
+
+def _standing_in(
+    words: str,
+    header: Header,
+    arrays: PageArrays,
+    mask: NDArray[np.bool_],
+    texts: _Known | _Together,
+) -> list[_Source]:
+    """Return the memories of which words repeat a part that is not trusted."""
     from mnemos.retrieval import echoes
 
-    header, words = change.draft.header, _words(change)
     found = [
         texts.source(item.position)
         for item in echoes.recognise(words, arrays, mask, texts.outside).repeated
-        if echoes.repeats(item)
+        if echoes.repeats(item) and not _is_described(words, item, arrays, texts)
     ]
     # People say two or three words that stand anywhere; an agent that stores as few was told them.
     least = echoes.WHOLE_LEAST if _is_passed_on(header) else echoes.SENTENCE_LEAST
-    found += map(texts.source, echoes.holding(words, arrays, mask, texts.outside, least))
-    return [
-        source for source in found if source.trust < TRUSTED and source.trust < header.counted_trust
+    return found + [
+        texts.source(place) for place in echoes.holding(words, arrays, mask, texts.outside, least)
     ]
+
+
+DESCRIBED_RUN = 8.0
+"""Running words of a picture's description that are its own: fewer name a place or a dish."""
+
+
+def _is_described(
+    words: str, item: Repeated, arrays: PageArrays, texts: _Known | _Together
+) -> bool:
+    """Return whether a text only names what somebody's picture shows, and repeats no description.
+
+    The place of a picture stands in its description, and in its own words as well.
+    """
+    import numpy as np
+
+    from mnemos.retrieval import echoes
+
+    if not texts.inside(item.position):
+        return False
+    if item.run < DESCRIBED_RUN and item.of_source < echoes.REPEATED_SHARE:
+        return True
+    alone = np.arange(len(arrays)) == item.position
+    found = echoes.recognise(words, arrays, alone, texts.inside).repeated
+    return item.run <= max((other.run for other in found), default=0.0)
 
 
 class _Together:
@@ -159,16 +224,21 @@ class _Together:
     message as it would be with one that was there before.
     """
 
-    def __init__(self, additions: Sequence[Add]) -> None:
+    def __init__(self, changes: Sequence[Change]) -> None:
         import numpy as np
 
-        self._additions = additions
+        pairs = [
+            (place, item)
+            for place, item in enumerate(changes)
+            if isinstance(item, Add) and _is_low(item)
+        ]
+        self._places = np.array([place for place, _ in pairs], np.int64)
+        self._additions = additions = [item for _, item in pairs]
         columns = np.zeros((len(additions), len(COLUMNS)), np.int64, order="F")
         terms = [encode_terms(count_terms(_words(item))) for item in additions]
         columns[:, COLUMNS.index("length")] = 1
         blocks = ((0, invert(terms)),) if terms else ()
         self._arrays = PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
-        self._mask = np.ones(len(additions), bool)
 
     def outside(self, position: int) -> str:
         """Return of an addition's words those that are not trusted."""
@@ -176,16 +246,22 @@ class _Together:
         header = item.draft.header
         return _words(item) if header.counted_trust < TRUSTED else header.caption or ""
 
+    def inside(self, position: int) -> str:
+        """Return the words of its own beside a description that is not trusted."""
+        draft = self._additions[position].draft
+        return _own_words(draft.header, draft.payload)
+
     def source(self, position: int) -> _Source:
         """Return an addition as a source."""
         item = self._additions[position]
         return _Source(item.id, brought(item.draft.header))
 
-    def marked(self, change: Change) -> Change:
-        """Return a change trusted no more than what it repeats of the same call."""
+    def sources(self, change: Change, place: int) -> list[_Source]:
+        """Return what a change repeats of the same call, in which it stands at a place."""
         if not self._additions or not isinstance(change, (Add, Update)) or not _words(change):
-            return change
-        return _capped(change, _repeated(change, self._arrays, self._mask, self))
+            return []
+        earlier = self._places < place  # who says it first repeats nothing
+        return _repeated(change, self._arrays, earlier, self)
 
 
 class _Known:
@@ -235,46 +311,62 @@ class _Known:
         return _said(cube.header, cube.payload)
 
     def outside(self, position: int) -> str:
-        """Return of its words those that are not trusted: of a user's picture, its description."""
+        """Return of its words those that are not trusted: of a user's picture, its description.
+
+        Of what somebody trusted wrote, and what lost its trust by what it repeats, that is what it
+        repeats, which stands in its source. Else every set phrase of a long answer that quotes a
+        page would make the next answer suspect, and that the next. Who may not read the source is
+        compared with all of it.
+        """
         header = self.cube(position).header
-        return self.text(position) if header.counted_trust < TRUSTED else header.caption or ""
+        owner = self._reader.view.rights is None
+        if header.counted_trust >= TRUSTED or (owner and is_own(header)):
+            return header.caption or ""
+        return self.text(position)
+
+    def inside(self, position: int) -> str:
+        """Return the words of its own beside a description that is not trusted."""
+        cube = self.cube(position)
+        return _own_words(cube.header, cube.payload)
 
     def source(self, position: int) -> _Source:
         """Return it as a source."""
         cube = self.cube(position)
         return _Source(cube.id, brought(cube.header))
 
-    def marked(self, change: Change) -> Change:
-        """Return a change with links to what it repeats."""
+    def marked(self, change: Change, told: Sequence[_Source]) -> Change:
+        """Return a change with links to what it repeats, of the page and of its own call."""
         from mnemos.retrieval import echoes
 
-        assert isinstance(change, (Add, Update))
+        if not isinstance(change, (Add, Update)) or not _words(change):
+            return change
         mask = self.mask
         if isinstance(change, Update):
             mask = mask & (self._arrays.column("cube") != self._reader.number_of(change.id))
-        low = _repeated(change, self._arrays, mask & self._low, self)
-        change = _capped(change, low)
-        ids = [source.id for source in low]
+        sources = [*told, *_repeated(change, self._arrays, mask & self._low, self)]
         recalled = mask & self.recalled
         if recalled.any():
             echo = echoes.recognise(_words(change), self._arrays, recalled, self.text)
             if echo.is_echo:
                 found = [self.cube(item.position).id for item in echo.repeated]
-                return replace(change, draft=_linked(change.draft, "recalled_from", ids + found))
-        return replace(change, draft=_linked(change.draft, "repeats", ids)) if ids else change
+                return _marked(change, sources, recalled=found)
+        return _marked(change, sources)
 
 
-def _capped(change: Add | Update, sources: Sequence[_Source]) -> Add | Update:
-    """Return a change trusted no more than what it repeats."""
-    if not sources:
+def _marked(change: Change, sources: Sequence[_Source], recalled: Sequence[str] = ()) -> Change:
+    """Return a change trusted no more than what it repeats, with links to that.
+
+    A link weighs as much as the words were trusted of themselves: :func:`is_own` reads it.
+    """
+    if not isinstance(change, (Add, Update)) or not (sources or recalled):
         return change
     header = change.draft.header
-    trust = min(header.trust, *(source.trust for source in sources))
-    return replace(change, draft=replace(change.draft, header=replace(header, trust=trust)))
-
-
-def _linked(draft: Draft, type: str, ids: Sequence[str]) -> Draft:
-    kept = tuple(link for link in draft.header.links if link.type not in ECHOES)
-    targets = list(dict.fromkeys(ids))[:MOST_LINKS]
-    added = tuple(Link(type=type, target=id) for id in targets)
-    return replace(draft, header=replace(draft.header, links=(*kept, *added)))
+    trust = min(header.trust, *(source.trust for source in sources), 1.0)
+    named = [source.id for source in sources]
+    type = "recalled_from" if recalled else "repeats"
+    targets = list(dict.fromkeys((*named, *recalled)))[:MOST_LINKS]
+    weight = 1.0 if recalled else header.counted_trust
+    kept = tuple(link for link in header.links if link.type not in ECHOES)
+    added = tuple(Link(type=type, target=id, weight=weight) for id in targets)
+    header = replace(header, trust=trust, links=(*kept, *added))
+    return replace(change, draft=replace(change.draft, header=header))

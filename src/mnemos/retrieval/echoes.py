@@ -198,17 +198,23 @@ def holding(
     text, arrays, known, fetch
         As of :func:`recognise`.
     least : int
-        Fewest words of the text as a whole; a sentence in it has four at least.
+        Fewest words of the text as a whole; a sentence in it has four at least, and two characters
+        are a word where none are spaced.
     """
     plain = plain_of(text)
-    whole = [plain] if len(terms(plain)) >= least else []
-    parts = [part for part in _PART.split(plain) if len(terms(part)) >= SENTENCE_LEAST]
+    whole = [plain] if _count(plain) >= least else []
+    parts = [part for part in _PART.split(plain) if _count(part) >= SENTENCE_LEAST]
     found = [
         place
         for part in dict.fromkeys([*whole, *parts[:SENTENCES]])
         for place in _holding(part, arrays, known, fetch)
     ]
     return list(dict.fromkeys(found))
+
+
+def _count(plain: str) -> float:
+    """Return the words of a text, two characters for one where words are not spaced."""
+    return sum(map(size_of, units_of(terms(plain))))
 
 
 def _holding(

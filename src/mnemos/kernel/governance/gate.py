@@ -17,7 +17,7 @@ from mnemos.kernel.governance import intake, rules
 from mnemos.kernel.governance.grants import Access, Grant, Verb, access_of, may_grant
 from mnemos.kernel.governance.guards import passes
 from mnemos.kernel.governance.rules import Rule, Sort
-from mnemos.kernel.governance.trust import bounded, check_over, sources_of, steers
+from mnemos.kernel.governance.trust import bounded, check_over, sources_of, steers, weighed
 from mnemos.kernel.governance.views import OWNER, Right
 from mnemos.kernel.journal import find_subject
 from mnemos.kernel.ports import WriteTx
@@ -208,7 +208,9 @@ class Gate:
             header = replace(header, trust=min(header.trust, before.trust))
         known = sources_of(before) if before is not None and header.approved_by else ()
         made_of = (item for id, item in sources.items() if id not in known)
-        trust = bounded(header, made_of, self.ceiling(header))
+        ceiling = self.ceiling(header)
+        header = weighed(header, sources, ceiling)
+        trust = bounded(header, made_of, ceiling)
         if trust != header.trust:
             header = replace(header, trust=trust)
         state = draft.state

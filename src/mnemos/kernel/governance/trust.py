@@ -12,11 +12,12 @@ at what the words say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mnemos.errors import TooLittleTrust
 from mnemos.kernel.tokens import words
-from mnemos.types import CEILINGS, TRUSTED, Header, Kind, Origin
+from mnemos.types import CEILINGS, TRUSTED, Header, Kind, Link, Origin
 
 STANDING = frozenset({Kind.INSTRUCTION, Kind.PROFILE, Kind.PREFERENCE, Kind.PROCEDURE})
 """Kinds that steer an agent whatever is asked: only trusted words are among them."""
@@ -43,6 +44,34 @@ def sources_of(header: Header) -> tuple[str, ...]:
 def is_echo(header: Header) -> bool:
     """Return whether a memory is recalled text that came back: kept, never ranked."""
     return any(link.type == "recalled_from" for link in header.links)
+
+
+def is_own(header: Header) -> bool:
+    """Return whether a memory is somebody's trusted words, but for what it repeats."""
+    own = [link.weight for link in header.links if link.type == "repeats"]
+    return bool(own) and min(own) >= TRUSTED
+
+
+def weighed(header: Header, sources: Mapping[str, Header], ceiling: float) -> Header:
+    """Return a header whose links ``repeats`` weigh what its words count but for what they repeat.
+
+    Parameters
+    ----------
+    header : Header
+        As it is about to be written; a link weighs what the words are said to count.
+    sources : mapping of str to Header
+        Of everything it was made from.
+    ceiling : float
+        Most that the writer's words can have.
+    """
+    made_of = [sources[id] for id in header.derived_from if id in sources]
+
+    def own(link: Link) -> Link:
+        most = bounded(replace(header, trust=link.weight), made_of, ceiling)
+        return replace(link, weight=min(link.weight, most))
+
+    links = tuple(own(link) if link.type == "repeats" else link for link in header.links)
+    return header if links == header.links else replace(header, links=links)
 
 
 def bounded(header: Header, sources: Iterable[Header], ceiling: float) -> float:
