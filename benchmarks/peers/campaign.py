@@ -78,6 +78,7 @@ def measure(peer: Peer, workload: Workload, plan: Plan) -> Entry:
     entry = Entry(
         name=peer.name,
         kept=peer.kept,
+        package=peer.package,
         version=peer.version,
         licence=peer.licence,
         bulk=peer.bulk,
@@ -94,6 +95,7 @@ def measure(peer: Peer, workload: Workload, plan: Plan) -> Entry:
         )
         ranks, costs = _quality_and_costs(place, workload)
     except PeerFailed as error:
+        shutil.rmtree(plan.folder / peer.name, ignore_errors=True)
         return replace(entry, failed=str(error))
     entry = replace(entry, ranks=ranks, costs=costs)
     # A bulk or flat row keeps its memories where the row it belongs to does.

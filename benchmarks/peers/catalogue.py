@@ -81,9 +81,23 @@ _STAND_IN = (
 _TEXTS = "given the peers' one text for each memory: no speaker, time or session"
 
 ALL = (
-    Peer(name="mnemos", adapter="mnemos", kept=DURABLE, variant="messages"),
-    Peer(name="mnemos-bulk", adapter="mnemos", kept=DURABLE, variant="messages", bulk=True),
-    Peer(name="mnemos-flat", adapter="mnemos", kept=DURABLE, variant="flat", note=_TEXTS),
+    Peer(name="mnemos", adapter="mnemos", kept=DURABLE, variant="messages", package="mnemos"),
+    Peer(
+        name="mnemos-bulk",
+        adapter="mnemos",
+        kept=DURABLE,
+        variant="messages",
+        package="mnemos",
+        bulk=True,
+    ),
+    Peer(
+        name="mnemos-flat",
+        adapter="mnemos",
+        kept=DURABLE,
+        variant="flat",
+        package="mnemos",
+        note=_TEXTS,
+    ),
     Peer(
         name="mem0",
         adapter="mem0",
@@ -132,7 +146,8 @@ ALL = (
         kept=SAVED,
         requirements="txtai",
         package="txtai",
-        note="saved once, at the end of writing; until then a write is in memory only",
+        note="saved once, at the end of writing: until then a write is in memory only, and of two "
+        "processes that save, the later overwrites the earlier",
     ),
     Peer(
         name="txtai-bulk",

@@ -75,7 +75,7 @@ class Entry:
 
     Parameters
     ----------
-    name, kept, version, licence, note : str
+    name, kept, package, version, licence, note : str or None
         As the catalogue has them.
     bulk : bool
         Whether it was filled by its own call for many.
@@ -89,6 +89,7 @@ class Entry:
 
     name: str
     kept: str
+    package: str | None
     version: str
     licence: str
     bulk: bool

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,29 +52,48 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(
-    workload: Workload, names: Sequence[str], plan: Plan, *, command: str, seed: int
+    workload: Workload, names: Sequence[str], plan: Plan, *, command: str, out: Path | None
 ) -> record.Run:
-    """Measure the peers named, one after the other, and return the record."""
-    load = os.getloadavg()[0]
-    entries: list[record.Entry] = []
-    for peer in choose(names):
-        print(f"-- {datetime.now(UTC):%H:%M:%S} {peer.name}", file=sys.stderr, flush=True)
-        entries.append(measure(peer, workload, plan))
-        load = max(load, os.getloadavg()[0])
-    return record.Run(
+    """Measure the peers named, one after the other, and return the record.
+
+    Parameters
+    ----------
+    workload : Workload
+        What they are given.
+    names : sequence of str
+        Rows of the catalogue; none means all.
+    plan : Plan
+        How to measure.
+    command : str
+        Printed with the table.
+    out : Path or None
+        File that holds the record after each peer, so that a run that is stopped leaves something.
+    """
+    loads = [os.getloadavg()[0]]
+    measured = record.Run(
         command=command,
         task=workload.task,
         data_sha256=workload.sha256,
         embedder=workload.embedder,
         memories=len(workload.items),
         questions=len(workload.questions),
-        seed=seed,
+        seed=plan.seed,
         platform=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cores=os.cpu_count() or 1,
-        load=(os.getloadavg()[0], load),
-        entries=tuple(entries),
+        load=(loads[0], loads[0]),
+        entries=(),
     )
+    for peer in choose(names):
+        print(f"-- {datetime.now(UTC):%H:%M:%S} {peer.name}", file=sys.stderr, flush=True)
+        entry = measure(peer, workload, plan)
+        loads.append(os.getloadavg()[0])
+        measured = replace(
+            measured, entries=(*measured.entries, entry), load=(min(loads), max(loads))
+        )
+        if out is not None:
+            out.write_text(record.to_json(measured), "utf-8")
+    return measured
 
 
 def main(arguments: Sequence[str] | None = None, *, embedder: Embedder | None = None) -> int:
@@ -84,8 +104,6 @@ def main(arguments: Sequence[str] | None = None, *, embedder: Embedder | None = 
     except InvalidInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if options.out:
-        options.out.write_text(record.to_json(measured), "utf-8")
     print(render(measured, options.format))
     if options.charts:
         _draw(measured, options.charts, options.envs)
@@ -115,7 +133,7 @@ def _measured(options: argparse.Namespace, embedder: Embedder | None) -> record.
             seed=options.seed,
         )
         command = " ".join(word for word in words if word)
-        return run(workload, names, plan, command=command, seed=options.seed)
+        return run(workload, names, plan, command=command, out=options.out)
 
 
 def _draw(measured: record.Run, folder: Path, environments: Path) -> None:

@@ -131,7 +131,8 @@ class Session:
         lines = self._errors.read_text("utf-8", "replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
         raised = [line for line in said if line.partition(":")[0].endswith(("Error", "Exception"))]
-        return (raised or said or [f"ended with {self._process.returncode}"])[-1][:200]
+        reason = (raised or said or [f"ended with {self._process.returncode}"])[-1]
+        return reason.replace(f"{self._folder.parent}{os.sep}", "")[:200]
 
     def _stop_late(self) -> None:
         self._late = True

@@ -171,8 +171,8 @@ def heading(run: Run) -> list[str]:
     low, high = min(run.load), max(run.load)
     # The run itself is one busy process; a load beyond that is somebody else's.
     busy = " (LOADED: read CPU and ratios, not add/s, p50 and p95)" if high > 1.3 else ""
-    versions = {item.name.partition("-")[0]: item.version for item in run.entries}
-    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    versions = {f"{item.package} {item.version}": None for item in run.entries if item.package}
+    named = ", ".join(versions)
     return [
         f"{run.task} {run.data_sha256[:8]}: {run.memories} memories, {run.questions} questions; "
         f"vectors {run.embedder}",

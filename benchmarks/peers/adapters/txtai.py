@@ -51,6 +51,6 @@ def open_store(folder: Path, dim: int, look_up: LookUp, variant: str) -> Txtai:
     embeddings = Embeddings(method="external", transform=transform, content=True)
     path = folder / "index"
     if embeddings.exists(str(path)):
-        embeddings.load(str(path))
-        embeddings.config["transform"] = transform
+        # A saved index remembers the function by name only; it is handed in again.
+        embeddings.load(str(path), config={"transform": transform})
     return Txtai(embeddings, path)
