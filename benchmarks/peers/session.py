@@ -16,6 +16,8 @@ from typing import Any, Self
 from catalogue import HERE, Peer
 from environments import PeerFailed
 
+import mnemos
+
 SILENCE = {
     "ANONYMIZED_TELEMETRY": "False",
     "HF_HUB_OFFLINE": "1",
@@ -26,6 +28,14 @@ SILENCE = {
 }
 """Peers report to their makers or look for models unless told not to; and one thread of algebra
 for everybody, since waiting threads count as processor time."""
+
+
+def _environment(peer: Peer) -> dict[str, str]:
+    """Return the variables a peer runs with: Mnemos is the one imported here, peers see none."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if peer.requirements is None:
+        variables["PYTHONPATH"] = str(Path(mnemos.__file__).absolute().parents[1])
+    return variables | SILENCE
 
 
 class Session:
@@ -59,7 +69,7 @@ class Session:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | SILENCE,
+                env=_environment(peer),
                 cwd=folder,
             )
         self._timer = Timer(limit, self._stop_late)
