@@ -67,7 +67,7 @@ def test_the_trace_names_what_ran(memory: Memory) -> None:
     story(memory)
     trace = memory.search("piano", user_id="ana").trace
     assert trace.embedder == memory.stats().embedder
-    assert trace.ranker == "rrf-5"
+    assert trace.ranker == "rrf-6"
     assert [step.name for step in trace.steps] == ["plan", "page", "rank", "fetch"]
     assert all(step.ms >= 0 for step in trace.steps)
     assert dict(trace.steps[1].counts) == {"rows": 60, "visible": 60}
@@ -210,7 +210,7 @@ def test_citations_name_what_is_quoted(memory: Memory) -> None:
         )
         assert memory.get(citation.id).text in line
     assert str(context) == context.text
-    assert context.trace.ranker == "rrf-5"
+    assert context.trace.ranker == "rrf-6"
 
 
 def test_the_same_words_are_packed_once(memory: Memory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 from mnemos.kernel.tokens import query_terms, term_hash
 from mnemos.retrieval import rank as ranking
-from mnemos.retrieval import signals
+from mnemos.retrieval import redundancy, signals
 from mnemos.retrieval.rank import Question, rank
 
-DIM = 8
+DIM = 32  # random vectors in so many dimensions never say the same
 WORDS = ["boat", "tea", "cat", "rain", "piano", "Ana"]
 
 
@@ -219,14 +220,23 @@ def test_nothing_is_found_where_nothing_is(make_page: Callable[..., Any], line: 
 
 
 def test_words_alone_and_meaning_alone(make_page: Callable[..., Any], line: Any) -> None:
-    lines = [line(text=word, vector=unit(n)) for n, word in enumerate(WORDS)]
+    lines = [line(text=word, session="s", vector=unit(n)) for n, word in enumerate(WORDS)]
     bare, full = make_page(lines), make_page(lines, dim=DIM)
-    (found,) = rank(bare, everything(bare), ask("tea", seed=1), 5)
+    found = rank(bare, everything(bare), ask("tea", seed=1), 5)[0]
     assert found.position == 1
     assert {why.signal for why in found.why} == {"words", "window-words", "session-words"}
     found = rank(full, everything(full), ask("", seed=1), 5)
     assert found[0].position == 1
     assert {why.signal for item in found for why in item.why} == {"meaning", "window-meaning"}
+
+
+def test_where_no_row_has_company_there_are_two_lists(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [line(text=word, vector=unit(n)) for n, word in enumerate(WORDS)]
+    page = make_page(lines, dim=DIM)
+    found = rank(page, everything(page), ask("tea", seed=1), 5)
+    assert {why.signal for item in found for why in item.why} == {"words", "meaning"}
 
 
 def test_a_row_without_a_vector_is_found_by_its_words(
@@ -287,3 +297,83 @@ def test_a_page_just_beyond_the_depth_ranks_its_best_alike(
         assert [item.position for item in rank(page, everything(page), question, 10)] == [
             item.position for item in full
         ]
+
+
+# --- coverage before redundancy --------------------------------------------------------------
+
+
+def test_what_says_the_same_as_a_better_hit_is_put_back(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [
+        line(text="boat boat", vector=unit(1)),
+        line(text="boat boat", vector=unit(1)),
+        line(text="boat rain", vector=unit(2)),
+    ]
+    page = make_page(lines, dim=DIM)
+    found = rank(page, everything(page), ask("boat", seed=1), 3)
+    assert [item.position for item in found] == [0, 2, 1]
+    (reason,) = [why for why in found[2].why if why.signal == "repeat"]
+    assert (reason.value, reason.share) == (redundancy.REPEATED, 0.0)
+    assert sum(why.share for why in found[2].why) == pytest.approx(1)
+    assert not any(why.signal == "repeat" for item in found[:2] for why in item.why)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1 << 20), copies=st.integers(0, 30))
+def test_repeats_are_found_as_by_a_loop_and_only_lower(
+    make_page: Callable[..., Any], line: Any, seed: int, copies: int
+) -> None:
+    random = np.random.default_rng(seed)
+    lines = conversation(line, 30, seed)
+    lines += [lines[int(random.integers(30))] for _ in range(copies)]
+    page = make_page(lines, dim=DIM)
+    question = ask("boat Ana piano")
+    before = plain(page, everything(page), question)
+    best = sorted(
+        before, key=lambda row: (-before[row], page.conversation_order().tolist().index(row))
+    )
+    matrix = page.vectors
+    again = {
+        row
+        for place, row in enumerate(best)
+        if any(
+            float(matrix[row] @ matrix[other]) >= redundancy.SAME - 1e-6 for other in best[:place]
+        )
+    }
+    for item in rank(page, everything(page), question, len(lines)):
+        part = redundancy.REPEATED if item.position in again else 1.0
+        assert item.score == pytest.approx(before[item.position] * part)
+        assert any(why.signal == "repeat" for why in item.why) == (item.position in again)
+
+
+def test_several_things_are_answered_from_several_sessions(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [line(text="tea tea", session="s1", at=n) for n in range(3)]
+    lines.append(line(text="tea rain cat", session="s2"))
+    page = make_page(lines)
+    one, several = ask("tea", seed=None), replace(ask("tea", seed=None), several=True)
+    assert [item.position for item in rank(page, everything(page), one, 2)][1] != 3
+    found = rank(page, everything(page), several, 4)
+    assert found[1].position == 3
+    kept = [why.value for item in found for why in item.why if why.signal == "spread"]
+    assert kept == pytest.approx([redundancy.SPREAD, redundancy.SPREAD**2])
+    scores = [item.score for item in found]
+    assert scores == sorted(scores, reverse=True)
+    for item in found:
+        assert sum(why.share for why in item.why) == pytest.approx(1)
+
+
+def test_meaning_counts_a_tenth_in_a_script_the_embedder_does_not_know(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    lines = [line(text="rain", vector=unit(9)), line(text="tea", vector=unit(2))]
+    page = make_page(lines, dim=DIM)
+    question = ask("tea", seed=9)
+    foreign = replace(question, foreign=True)
+    assert rank(page, everything(page), foreign, 2)[0].position == 1
+    (alone, *_) = rank(page, everything(page), replace(foreign, terms={}), 2)
+    assert alone.position == 0, "where no word is found, meaning decides as ever"
+    (known, *_) = rank(page, everything(page), replace(question, terms={}), 2)
+    assert alone.score == pytest.approx(known.score * ranking.FOREIGN)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mnemos.retrieval import rank, signals
+from mnemos.retrieval import rank, redundancy, signals
 
 FILE = json.loads((Path(rank.__file__).parent / "ranker.json").read_text(encoding="utf-8"))
 
@@ -12,7 +12,14 @@ def test_the_file_and_the_code_agree():
     assert FILE["name"] == rank.NAME
     assert FILE["constant"] == rank.CONSTANT
     assert FILE["bm25"] == {"k1": signals.K1, "b": signals.B}
-    assert set(FILE["lists"]) | {"speaker", "time"} == set(rank.DESCRIPTIONS)
+    assert set(FILE["lists"]) | {"speaker", "time", "repeat", "spread"} == set(rank.DESCRIPTIONS)
+    assert FILE["foreign"] == rank.FOREIGN
+    assert FILE["redundancy"] == {
+        "same": redundancy.SAME,
+        "repeated": redundancy.REPEATED,
+        "spread": redundancy.SPREAD,
+        "pool": rank.POOL,
+    }
 
 
 def test_nothing_is_fitted_and_the_choices_are_told():

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from mnemos.kernel.canonical import microseconds
-from mnemos.kernel.ports import Embedder
+from mnemos.kernel.ports import Embedder, known_scripts
 from mnemos.kernel.tokens import query_terms, term_hash
+from mnemos.retrieval.question_forms import names_several, script_share
 from mnemos.retrieval.rank import Question
 from mnemos.retrieval.time_expressions import find_times, is_relative
 
-MOST_TERMS = 64
-"""Query terms used; those of a longer question after these add cost and no recall."""
+MOST_TERMS = 256
+"""Query terms used, the last ones: a question that is a whole dialogue ends with what it is about."""
+
+HALF = 0.5
 
 
 def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
@@ -29,7 +32,8 @@ def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
     embedder : Embedder or None
         Makes the query vector; None asks by words only.
     """
-    words = query_terms(text)[:MOST_TERMS]
+    words = query_terms(text)[-MOST_TERMS:]
+    scripts = known_scripts(embedder)
     return Question(
         terms={term_hash(word): word for word in words},
         vector=embedder.embed([text], query=True)[0] if embedder is not None else None,
@@ -38,4 +42,6 @@ def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
             for item in find_times(text, now)
             if is_relative(item, text)
         ),
+        foreign=scripts is not None and script_share(text, scripts) < HALF,
+        several=names_several(text),
     )

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from mnemos.kernel.ports import Embedder
+from mnemos.kernel.ports import Embedder, known_scripts
 
 
 @dataclass(slots=True)
@@ -75,6 +75,11 @@ class Timed:
     def dim(self) -> int:
         """The inner one's."""
         return self._inner.dim
+
+    @property
+    def scripts(self) -> frozenset[str] | None:
+        """The inner one's."""
+        return known_scripts(self._inner)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
         """Return the inner one's vectors."""

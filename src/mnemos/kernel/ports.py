@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -227,6 +227,21 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
         """Return one unit row per text, ``(n, dim)``, in the order given."""
         ...
+
+
+@runtime_checkable
+class KnowsScripts(Protocol):
+    """An embedder that learnt some scripts only; one without this knows them all."""
+
+    @property
+    def scripts(self) -> frozenset[str] | None:
+        """Names with which Unicode begins the names of their letters; None is all of them."""
+        ...
+
+
+def known_scripts(embedder: Embedder | None) -> frozenset[str] | None:
+    """Return the scripts an embedder knows; None where it knows them all."""
+    return embedder.scripts if isinstance(embedder, KnowsScripts) else None
 
 
 class ChatModel(Protocol):

@@ -17,6 +17,7 @@ from mnemos.models.weights import load
 from mnemos.models.wordpiece import WordPiece, read_vocabulary
 
 DIM = 384
+SCRIPTS = frozenset({"LATIN"})
 MAX_TOKENS = 256
 """What the model was trained for; the rest of a longer text is not read."""
 
@@ -97,6 +98,11 @@ class MiniLM:
     def dim(self) -> int:
         """Length of a vector: 384."""
         return DIM
+
+    @property
+    def scripts(self) -> frozenset[str]:
+        """Latin: it was trained on English, and other scripts are single letters to it."""
+        return SCRIPTS
 
     @property
     def tokenizer(self) -> WordPiece:

@@ -1,10 +1,13 @@
-"""The default ranker: reciprocal rank fusion of five lists, raised where the speaker is named.
+"""The default ranker: fusion of five lists by reciprocal rank, then coverage before redundancy.
 
 The lists are the turn's words, the words of its five-turn window, its meaning, the meaning of
 its window, and the words of its session. Dialogue answers need the question before them, so the
-windows carry most of the weight. Nothing is fitted: the fusion constant is 10, every list counts
-the same, and a turn said by someone the question names counts twice. How these choices were made
-is written in ``ranker.json`` beside this file.
+windows carry most of the weight; where no row has company there are two lists. Nothing is fitted:
+the fusion constant is 10, every list counts the same, and a turn said by someone the question
+names counts twice. Meaning counts a tenth where the embedder does not know the question's
+script: words decide then, where any are found. Of the best rows, one that says the same as a
+better one is put back, and where a question names several things, so are further rows of one
+session. How these choices were made is written in ``ranker.json`` beside this file.
 
 Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.
 """
@@ -12,6 +15,7 @@ Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +23,24 @@ from numpy.typing import NDArray
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.schema import UNRANKED
 from mnemos.retrieval import signals
+from mnemos.retrieval.redundancy import REPEATED, repeats, spread
 from mnemos.types import Reason
 
 Mask = NDArray[np.bool_]
 
-NAME = "rrf-5"
+NAME = "rrf-6"
 CONSTANT = 10
 DEPTH = 1_000
 """Rows taken from each list; on a smaller page a list is the whole page."""
+
+POOL = 128
+"""Best rows looked at for redundancy; twice the hits asked for where that is more."""
+
+FOREIGN = 0.1
+"""Weight of the lists of meaning where the embedder does not know the script: they order what no
+word finds."""
+
+_MEANING = frozenset({"meaning", "window-meaning"})
 
 DESCRIPTIONS = {
     "words": "the turn's own words (BM25)",
@@ -36,6 +50,8 @@ DESCRIPTIONS = {
     "session-words": "words of its whole session (BM25)",
     "speaker": "said by someone the question names",
     "time": "happened in the time the question names",
+    "repeat": "put back: says the same as a better hit",
+    "spread": "put back: its session has answered already, and several things are asked for",
 }
 
 
@@ -51,11 +67,21 @@ class Question:
         The query's unit vector.
     spans : sequence of (int, int)
         Spans of time it names, in microseconds, half open.
+    foreign : bool
+        Whether it is written in a script the embedder does not know.
+    several : bool
+        Whether it names several things, and is answered from several places.
     """
 
     terms: dict[int, str]
     vector: NDArray[np.float32] | None = None
     spans: tuple[tuple[int, int], ...] = ()
+    foreign: bool = False
+    several: bool = False
+
+    def weight(self, name: str) -> float:
+        """Return what a list counts."""
+        return FOREIGN if self.foreign and name in _MEANING else 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +98,8 @@ class Evidence:
         Every list's scores and ranks, ``(n,)``; rank 0 is beyond the list's end.
     flags : dict
         What doubles a score, ``(n,)`` bool.
+    kept : dict
+        By name of what lowered it, the part of its score that a row kept.
     """
 
     question: Question
@@ -79,15 +107,18 @@ class Evidence:
     lists: dict[str, NDArray[np.float32]]
     ranks: dict[str, NDArray[np.int64]]
     flags: dict[str, NDArray[np.bool_]]
+    kept: dict[str, dict[int, float]]
 
     def why(self, row: int, total: float) -> tuple[Reason, ...]:
         """Return the reasons for one row, largest share first; shares add up to 1."""
+        lowered = [(name, parts[row]) for name, parts in self.kept.items() if row in parts]
+        total /= prod(part for _, part in lowered)
         base = 0.0
         reasons: list[Reason] = []
         for name, ranks in self.ranks.items():
             place = int(ranks[row])
             if place:
-                part = 1.0 / (CONSTANT + place)
+                part = self.question.weight(name) / (CONSTANT + place)
                 base += part
                 reasons.append(
                     Reason(
@@ -102,6 +133,9 @@ class Evidence:
             Reason(signal=name, rank=1, value=1.0, share=base / total)
             for name, flag in self.flags.items()
             if flag[row]
+        )
+        reasons.extend(
+            Reason(signal=name, rank=1, value=round(part, 4), share=0.0) for name, part in lowered
         )
         return tuple(sorted(reasons, key=lambda reason: -reason.share))
 
@@ -130,17 +164,23 @@ class Ranked:
 
 def _by_words(rows: signals.Rows, counts: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """Return the lists made of words; a row that holds none of them has -inf."""
+    found = {"words": signals.bm25(counts, rows.length)}
+    if not rows.alone:
+        found |= _by_company(rows, counts)
+    return {name: np.where(scores > 0, scores, -np.inf) for name, scores in found.items()}
+
+
+def _by_company(rows: signals.Rows, counts: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return the lists made of the words around each row."""
     session = rows.session
     around = signals.window_sum(counts, session)
     by_session = signals.bm25(
         signals.session_sum(counts, session), signals.session_sum(rows.length, session)
     )
-    found = {
-        "words": signals.bm25(counts, rows.length),
+    return {
         "window-words": signals.bm25(around, signals.window_sum(rows.length, session)),
         "session-words": by_session[session],
     }
-    return {name: np.where(scores > 0, scores, -np.inf) for name, scores in found.items()}
 
 
 def _by_meaning(
@@ -150,6 +190,8 @@ def _by_meaning(
     near = None if vector is None else signals.meaning(rows, vector)
     if near is None:
         return {}
+    if rows.alone:
+        return {"meaning": near}
     members = signals.window_sum(np.ones(len(rows), np.float32), rows.session)
     return {
         "meaning": near,
@@ -210,15 +252,16 @@ def rank(
     if not lists:
         return []
     ranks = {name: _ranks(scores) for name, scores in lists.items()}
-    fused = np.sum([_share(item) for item in ranks.values()], axis=0)
+    shares = [question.weight(name) * _share(item) for name, item in ranks.items()]
     flags = {
         "speaker": signals.speaker_match(rows, list(question.terms)),
         "time": signals.within(rows, list(question.spans)),
     }
-    total = fused * (1.0 + flags["speaker"] + flags["time"])
-    best = np.argsort(-total, kind="stable")[:top_k]
-    evidence = Evidence(question, counts, lists, ranks, flags)
+    total = np.sum(shares, axis=0) * (1.0 + flags["speaker"] + flags["time"])
+    best = np.argsort(-total, kind="stable")[: max(POOL, 2 * top_k)]
     best = best[total[best] > 0]
+    best, scores, kept = _covering(rows, question, best, total[best], top_k)
+    evidence = Evidence(question, counts, lists, ranks, flags, kept)
     at = rows.positions[best]
     return [
         Ranked(position, born, cube, score, row, evidence)
@@ -226,8 +269,42 @@ def rank(
             at.tolist(),
             arrays.column("born")[at].tolist(),
             arrays.column("cube")[at].tolist(),
-            total[best].tolist(),
+            scores.tolist(),
             best.tolist(),
             strict=True,
         )
     ]
+
+
+def _covering(
+    rows: signals.Rows,
+    question: Question,
+    best: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    top_k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, dict[int, float]]]:
+    """Return the best rows with what is redundant put back, their scores, and what lowered them.
+
+    Parameters
+    ----------
+    best : (p,) int64
+        The best rows, best first.
+    scores : (p,) float64
+        Their scores.
+    """
+    kept: dict[str, dict[int, float]] = {}
+    # To an embedder that does not know a script all texts in it are much alike.
+    vectors = None if question.foreign else signals.vectors_of(rows, best)
+    if vectors is not None:
+        again = repeats(vectors)
+        kept["repeat"] = dict.fromkeys(best[again].tolist(), REPEATED)
+        scores = np.where(again, REPEATED * scores, scores)
+    if question.several:
+        places, parts = spread(scores, rows.session[best], top_k)
+        lowered = parts < 1
+        kept["spread"] = dict(
+            zip(best[places[lowered]].tolist(), parts[lowered].tolist(), strict=True)
+        )
+        return best[places], scores[places] * parts, kept
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    return best[order], scores[order], kept

@@ -39,7 +39,7 @@ def repeats(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     array([False, False,  True])
     """
     alike = np.round(vectors @ vectors.T, DIGITS) >= SAME
-    return np.tril(alike, -1).any(axis=1)
+    return np.asarray(np.tril(alike, -1).any(axis=1))
 
 
 def spread(

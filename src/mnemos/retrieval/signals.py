@@ -52,6 +52,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def alone(self) -> bool:
+        """Whether no row shares its session with another."""
+        return len(self) == 0 or int(self.session[-1]) == len(self) - 1
+
 
 def arrange(arrays: PageArrays, mask: NDArray[np.bool_]) -> Rows:
     """Return the rows of a mask in conversation order."""
@@ -121,6 +126,18 @@ def meaning(rows: Rows, query: Floats) -> Floats | None:
     if stack is None or stack.dim != len(query):
         return None
     return np.round(stack.dot(query)[rows.positions], DIGITS)
+
+
+def vectors_of(rows: Rows, chosen: NDArray[np.int64]) -> Floats | None:
+    """Return the vectors of chosen rows in their order, ``(k, dim)``; None where there are none."""
+    stack = rows.arrays.stack
+    if stack is None or not len(chosen):
+        return None
+    positions = rows.positions[chosen]
+    order = np.argsort(positions)
+    found = np.empty((len(chosen), stack.dim), np.float32)
+    found[order] = stack.take(positions[order]).matrix()
+    return found
 
 
 def speaker_match(rows: Rows, terms: list[int]) -> NDArray[np.bool_]:
