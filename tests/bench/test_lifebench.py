@@ -217,6 +217,9 @@ def test_is_found_as_it_is_published(folder: Path, tmp_path: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{name}.json").write_text(json.dumps(value), "utf-8")
     assert read(tmp_path / "life_bench_data") == read(folder)
+    (user / "phone_data" / "sms.json").rename(user / "sms.json")
+    (user / "phone_data" / "sms.json").write_text("[]", "utf-8")
+    assert read(tmp_path / "life_bench_data") == read(folder)
 
 
 def test_chinese_records_keep_their_language(folder: Path) -> None:
@@ -246,7 +249,9 @@ def test_chinese_records_keep_their_language(folder: Path) -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_missing_data_says_where_it_is_published(tmp_path: Path, there: bool) -> None:
-    with pytest.raises(InvalidInput, match=r"Apache-2\.0; get life_bench_data of github\.com"):
+    with pytest.raises(
+        InvalidInput, match=r"life_bench_data of github\.com.* \(Apache-2\.0\), and"
+    ):
         get_task("lifebench").load(tmp_path if there else None)
 
 
@@ -282,7 +287,9 @@ def test_damaged_questions(folder: Path, row: dict[str, Any], problem: str) -> N
 
 def test_questions_without_records(tmp_path: Path) -> None:
     (tmp_path / "QA_clean.json").write_text("[]", "utf-8")
-    with pytest.raises(InvalidInput, match="has questions but no records"):
+    with pytest.raises(
+        InvalidInput, match=r"LifeBench phone data is not here.*none of contact\.json, call"
+    ):
         get_task("lifebench").load(tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_dialogues_of_the_published_settings_are_passed_over(folder: Path) -> No
 
 @pytest.mark.parametrize("there", [True, False])
 def test_missing_data_says_where_it_is_published(tmp_path: Path, there: bool) -> None:
-    with pytest.raises(InvalidInput, match=r"MIT; get data/ch .* github\.com/hejunqing"):
+    with pytest.raises(InvalidInput, match=r"get data/ch .* github\.com/hejunqing.* \(MIT\), and"):
         get_task("madial").load(tmp_path if there else None)
 
 
@@ -125,7 +125,11 @@ def test_half_a_language(folder: Path) -> None:
     [
         ("memory", "{", "memory.json is not JSON"),
         ("memory", '{"1": {"time": "2023-01-01"}}', "line 1 is no memory with an event"),
-        ("dialogue-dev", '{"dialogue": []}', r"dialogue en/0 is not as published \(KeyError"),
+        (
+            "dialogue-dev",
+            '{"dialogue": []}',
+            r"dialogue en/0 is not in the published form \(KeyError",
+        ),
     ],
 )
 def test_damaged_data(folder: Path, name: str, content: str, problem: str) -> None:

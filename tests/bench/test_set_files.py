@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,15 @@ def test_missing_data_says_where_it_is_published(tmp_path: Path, there: bool) ->
         find_set(tmp_path if there else None, WANTED)
 
 
+def test_files_of_one_name_are_in_order_of_their_folders(tmp_path: Path) -> None:
+    users = replace(WANTED, patterns=("*/asked.json", "*/*/asked.json"))
+    names = ["ada_2/asked.json", "ada_10/asked.json.gz", "ben/kept/asked.json"]
+    files = tuple(kept(tmp_path / name, "{}") for name in names)
+    assert find_set(tmp_path, users) == files
+    with pytest.raises(InvalidInput, match=r"has none of asked\.json \(or \.gz\)"):
+        find_set(tmp_path / "nowhere", users)
+
+
 def test_a_set_of_one_file_has_no_two(tmp_path: Path) -> None:
     one = kept(tmp_path / "tide_1.json", "{}")
     assert find_one(tmp_path, WANTED) == one
@@ -66,10 +75,11 @@ def test_a_set_of_one_file_has_no_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "rows"),
     [
-        ("a.jsonl", '{"a": "\u2028"}\n\n2\n', [{"a": "\u2028"}, 2]),
-        ("a.jsonl.gz", "1\n2", [1, 2]),
-        ("a.json", "[1, 2]", [1, 2]),
+        ("a.jsonl", '{"a": "\u2028"}\r\n\n{}\n', [{"a": "\u2028"}, {}]),
+        ("a.json", '{"a": 1}\n{"a": 2}', [{"a": 1}, {"a": 2}]),
+        ("a.json", ' [{"a": 1},\n{}]\n', [{"a": 1}, {}]),
         ("a.json.gz", '{"a":\n1}', [{"a": 1}]),
+        ("a.jsonl.gz", "", []),
     ],
 )
 def test_rows(tmp_path: Path, name: str, text: str, rows: list[Any]) -> None:
@@ -91,10 +101,18 @@ def test_broken_files(tmp_path: Path, name: str, content: bytes, problem: str) -
         read_json(path)
 
 
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    path = kept(tmp_path / "a.jsonl", json.dumps({}) + "\n{")
-    with pytest.raises(InvalidInput, match=r"a\.jsonl, line 2 is not JSON"):
-        read_rows(path)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{}\n{", r"a\.jsonl is not JSON \(.*: line 2 column 2 "),
+        ("[{},", r"a\.jsonl is not JSON \("),
+        ("{}\n7", "not all of its items are objects"),
+        ("[{}]\n[{}]", "not all of its items are objects"),
+    ],
+)
+def test_broken_rows(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        read_rows(kept(tmp_path / "a.jsonl", text))
 
 
 def test_our_own_complaints_pass_unchanged() -> None:

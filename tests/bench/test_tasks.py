@@ -149,8 +149,15 @@ def test_locomo_is_found_in_a_folder_and_compressed(tmp_path: Path, place: str) 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_missing_data_says_where_it_is_expected(tmp_path: Path, there: bool) -> None:
-    with pytest.raises(InvalidInput, match=r"--data PATH or in MNEMOS_DATA"):
+    said = r"not shipped; get .* of github\.com/\S+ .*\(CC BY-NC 4\.0\), .*--data PATH or in MNEMOS_DATA"
+    with pytest.raises(InvalidInput, match=said):
         get_task("locomo").load(tmp_path if there else None)
+
+
+def test_locomo_refuses_several_files(sample: Path) -> None:
+    sample.with_name("locomo_dev.json").write_text("[]", "utf-8")
+    with pytest.raises(InvalidInput, match=r"several files \(locomo10\.json, locomo_dev\.json\)"):
+        get_task("locomo").load(sample.parent)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,9 @@ def test_categories() -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_missing_data_says_where_it_is_published(tmp_path: Path, there: bool) -> None:
-    with pytest.raises(InvalidInput, match=r"CC BY-SA 4\.0; get xquad\.\*\.json of github\.com"):
+    with pytest.raises(
+        InvalidInput, match=r"xquad\.\*\.json of github\.com.* \(CC BY-SA 4\.0\), and"
+    ):
         get_task("xquad").load(tmp_path if there else None)
 
 
@@ -113,7 +115,7 @@ def test_missing_data_says_where_it_is_published(tmp_path: Path, there: bool) ->
     ("content", "problem"),
     [
         (b"{", "xquad.de.json is not JSON"),
-        (b'{"data": [{}]}', r"not in the SQuAD format \(KeyError"),
+        (b'{"data": [{}]}', r"not in the published form \(KeyError"),
         (b"\xff", "xquad.de.json cannot be read"),
     ],
 )

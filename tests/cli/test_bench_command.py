@@ -8,7 +8,7 @@ import pytest
 
 from mnemos.bench.record import from_json
 from mnemos.bench.task import TaskData
-from mnemos.bench.tasks import harbour
+from mnemos.bench.tasks import get_task, harbour, list_tasks
 from mnemos.cli import bench_command
 from mnemos.models import weights
 
@@ -23,6 +23,12 @@ def test_a_task_that_does_not_exist(run):
     refused = run("bench", "harbor", "--json")
     assert refused.code == 2
     assert "harbour" in refused.json["error"]["message"]
+
+
+def test_help_lists_every_task(run):
+    words = " ".join(run("bench", "--help").out.split())
+    for name in list_tasks():
+        assert f" {name} {get_task(name).title} " in words
 
 
 def test_harbour_by_words(run, tmp_path, capsys, monkeypatch):

@@ -194,9 +194,10 @@ def test_a_broken_pipe_is_quiet(vault, process):
     assert (done.stdout, done.stderr) == ("{", "")
 
 
-def test_help_loads_nothing_heavy(process, tmp_path):
+@pytest.mark.parametrize("args", [["--help"], ["bench", "--help"]])
+def test_help_loads_nothing_heavy(process, tmp_path, args):
     code = (
-        "import sys; from mnemos.cli.main import cli; cli.main(['--help'], standalone_mode=False)\n"
+        f"import sys; from mnemos.cli.main import cli; cli.main({args}, standalone_mode=False)\n"
         "print(sorted({'numpy', 'onnxruntime', 'tabulate', 'sqlite3'} & set(sys.modules)))"
     )
     assert process("-c", code, cwd=tmp_path).stdout.splitlines()[-1] == "[]"

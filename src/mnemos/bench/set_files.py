@@ -1,4 +1,4 @@
-"""Files of published data sets: found under a path, read plain or compressed, parsed with words.
+"""Files of published data sets, which are not shipped: found under a path, read, and parsed.
 
 A task says once what its set is called, which files it has and where it is published
 (:class:`FileSet`); a caller then names a file of it, its folder, or a folder that holds that.
@@ -10,7 +10,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from typing import Any, cast
 from mnemos.errors import InvalidInput
 
 _NUMBER = re.compile(r"(\d+)")
+_BEGINNING = re.compile(r"[^ \t\r\n]")
+"""Of a JSON value, after what JSON takes for space."""
+
 _SHOWN = 60
 """Characters of a parser's complaint that enter a message."""
 
@@ -36,7 +39,7 @@ class FileSet:
     patterns : tuple of str
         What its files are called, as globs; each may also end in ``.gz``.
     published : str
-        Where it is to be had and under which licence: the advice where it is missing.
+        What to get from where, and its licence: the advice where it is missing.
     """
 
     name: str
@@ -46,7 +49,7 @@ class FileSet:
 
 
 def find_set(data: Path | None, wanted: FileSet) -> tuple[Path, ...]:
-    """Return the files of a set that a path means, numbers in names in their order.
+    """Return the files of a set that a path means, folder by folder, numbers in their order.
 
     The set's own folder comes first, since a folder of several sets may hold files of others.
 
@@ -62,13 +65,30 @@ def find_set(data: Path | None, wanted: FileSet) -> tuple[Path, ...]:
         found = {file for glob in globs for file in folder.glob(glob) if file.is_file()}
         if found:
             return tuple(sorted(found, key=_natural))
-    names = ", ".join(wanted.patterns)
+    raise not_here(data, wanted)
+
+
+def not_here(data: Path | None, wanted: FileSet) -> InvalidInput:
+    """Return the error for a path under which a set has no file.
+
+    Examples
+    --------
+    >>> acme = FileSet(
+    ...     name="Acme", folder="acme", patterns=("*/a.json",), published="get it of acme.example (MIT)"
+    ... )
+    >>> print(not_here(None, acme))
+    the Acme data is not here: no path was given. It is not shipped; get it of acme.example (MIT), \
+and name a file or its folder with --data PATH or in MNEMOS_DATA
+    >>> print(str(not_here(Path("there"), acme)).partition(". ")[0])
+    the Acme data is not here: there has none of a.json (or .gz)
+    """
+    names = ", ".join(dict.fromkeys(Path(pattern).name for pattern in wanted.patterns))
     looked = "no path was given" if data is None else f"{data} has none of {names} (or .gz)"
     message = (
         f"the {wanted.name} data is not here: {looked}. It is not shipped; {wanted.published}, "
         "and name a file or its folder with --data PATH or in MNEMOS_DATA"
     )
-    raise InvalidInput(message)
+    return InvalidInput(message)
 
 
 def find_one(data: Path | None, wanted: FileSet) -> Path:
@@ -87,19 +107,16 @@ def find_one(data: Path | None, wanted: FileSet) -> Path:
     return first
 
 
-def _natural(path: Path) -> list[str | int]:
+def _natural(path: Path) -> list[list[str | int]]:
     """Return a key that sorts ``dialogue_2`` before ``dialogue_10``."""
-    return [int(part) if part.isdecimal() else part for part in _NUMBER.split(path.name)]
+    return [
+        [int(part) if part.isdecimal() else part for part in _NUMBER.split(name)]
+        for name in path.parts
+    ]
 
 
-def read_text(path: Path) -> str:
-    """Return the words of a file, unpacked where its name ends in ``.gz``.
-
-    Raises
-    ------
-    InvalidInput
-        If it cannot be read.
-    """
+def _read_text(path: Path) -> str:
+    """Return the words of a file, unpacked where its name ends in ``.gz``."""
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
@@ -116,31 +133,42 @@ def read_json(path: Path) -> Any:
     InvalidInput
         If it cannot be read or is not JSON.
     """
-    return _parsed(path.name, read_text(path))
+    text = _read_text(path)
+    with _json_of(path):
+        return json.loads(text)
 
 
-def read_rows(path: Path) -> list[Any]:
-    """Return the values of a file of JSON lines, or those of one that holds a single list.
+def read_rows(path: Path) -> list[Mapping[str, Any]]:
+    """Return the objects of a file: those of its list, one after the other, or the only one.
+
+    What the file holds decides, since sets publish JSON lines under names that end in ``.json``.
 
     Raises
     ------
     InvalidInput
-        If it cannot be read or a line is not JSON.
+        If it cannot be read, is not JSON, or holds anything else.
     """
-    text = read_text(path)
-    if Path(path.name.removesuffix(".gz")).suffix == ".json":
-        value: object = _parsed(path.name, text)
-        return cast("list[Any]", value) if isinstance(value, list) else [value]
-    # Not splitlines: JSON strings may hold U+2028, which that takes for the end of a line.
-    lines = enumerate(text.split("\n"), start=1)
-    return [_parsed(f"{path.name}, line {number}", line) for number, line in lines if line.strip()]
+    text, place = _read_text(path), 0
+    values: list[object] = []
+    with _json_of(path):
+        while found := _BEGINNING.search(text, place):
+            value, place = json.JSONDecoder().raw_decode(text, found.start())
+            values.append(value)
+    if len(values) == 1 and isinstance(values[0], list):
+        values = cast("list[object]", values[0])
+    if all(isinstance(value, Mapping) for value in values):
+        return cast("list[Mapping[str, Any]]", values)
+    message = f"{path.name} is not the published file: not all of its items are objects"
+    raise InvalidInput(message)
 
 
-def _parsed(where: str, text: str) -> Any:
+@contextmanager
+def _json_of(path: Path) -> Generator[None]:
+    """Say of which file it is true that it is not JSON; the parser says of which line."""
     try:
-        return json.loads(text)
+        yield
     except ValueError as error:
-        message = f"{where} is not JSON ({error}); fetch it again"
+        message = f"{path.name} is not JSON ({error}); fetch it again"
         raise InvalidInput(message) from error
 
 

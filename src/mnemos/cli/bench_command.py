@@ -19,11 +19,24 @@ if TYPE_CHECKING:
 DATA_VARIABLE = "MNEMOS_DATA"
 
 
+class _Bench(click.Command):
+    """Ends its help with the tasks there are; they are read only where the help is shown."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the tasks, then the examples."""
+        from mnemos.bench.tasks import get_task, list_tasks
+
+        with formatter.section("Tasks"):
+            formatter.write_dl([(name, get_task(name).title) for name in list_tasks()])
+        super().format_epilog(ctx, formatter)
+
+
 @click.command(
+    cls=_Bench,
     epilog=example(
         "mnemos bench harbour",
         "mnemos bench locomo --data ./locomo10.json --out results",
-    )
+    ),
 )
 @click.argument("task")
 @click.option(
@@ -43,7 +56,7 @@ def bench(
     write_expected: bool,
     json: bool,
 ) -> int | None:
-    """Measure recall on a task: harbour (shipped), lifebench, locomo, madial or xquad."""
+    """Measure recall on conversations with marked evidence."""
     from mnemos.bench import expected
     from mnemos.bench.record import save
     from mnemos.bench.runner import run

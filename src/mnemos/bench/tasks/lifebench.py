@@ -29,7 +29,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from mnemos.bench.data_files import find_files, not_here, read_rows
+from mnemos.bench.set_files import FileSet, find_set, read_rows
 from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of, end_of
 from mnemos.errors import InvalidInput
 from mnemos.memories.input_values import fields_of
@@ -50,10 +50,22 @@ TYPES = ("contact", "call", "sms", "calendar", "note", "photo", "push", "agent_c
 LANGUAGES = {"data": "zh", "data_en": "en"}
 """What the published folders are called."""
 
-NAMES = tuple(
-    f"{above}{within}QA_clean.json" for above in ("", "*/", "*/*/") for within in ("", "QA/")
+PUBLISHED = "get life_bench_data of github.com/1754955896/LifeBench (Apache-2.0)"
+FILES = FileSet(
+    name="LifeBench",
+    folder="lifebench",
+    patterns=tuple(
+        f"{above}{within}QA_clean.json" for above in ("", "*/", "*/*/") for within in ("", "QA/")
+    ),
+    published=PUBLISHED,
 )
-ADVICE = "Apache-2.0; get life_bench_data of github.com/1754955896/LifeBench"
+RECORDS = FileSet(
+    name="LifeBench phone",
+    folder=".",
+    patterns=tuple(f"{within}{type}.json" for within in ("", "phone_data/") for type in TYPES),
+    published=PUBLISHED,
+)
+"""What a user's folder holds, beside the questions or in ``phone_data``."""
 
 NOTHING = frozenset({"", "none", "无", "無"})
 """How the files write that a picture shows no text or nobody."""
@@ -76,14 +88,11 @@ def load(data: Path | None) -> TaskData:
     Raises
     ------
     InvalidInput
-        If there are none, or a file is not as published.
+        If there are none, one has no records, or a file is not as published.
     """
-    found = find_files(data, "lifebench", NAMES)
-    if not found:
-        raise not_here("LifeBench", data, ("QA_clean.json",), ADVICE)
     files: list[Path] = []
     dialogues: list[Dialogue] = []
-    for asked in found:
+    for asked in find_set(data, FILES):
         user = asked.parent.parent if asked.parent.name == "QA" else asked.parent
         records = _records(user)
         files += [*records.values(), asked]
@@ -92,16 +101,11 @@ def load(data: Path | None) -> TaskData:
 
 
 def _records(user: Path) -> dict[str, Path]:
-    """Return a user's files of records by type."""
+    """Return a user's files of records by type, those beside the questions first."""
     found: dict[str, Path] = {}
-    for type in TYPES:
-        name = f"{type}.json"
-        for file in find_files(user, "phone_data", (name,)):
-            found.setdefault(type, file)
-    if not found:
-        message = f"{user} has questions but no records; fetch {', '.join(TYPES)}.json as well"
-        raise InvalidInput(message)
-    return found
+    for file in sorted(find_set(user, RECORDS), key=lambda file: len(file.parts)):
+        found.setdefault(file.name.partition(".")[0], file)
+    return {type: found[type] for type in TYPES if type in found}
 
 
 def _dialogue(user: Path, asked: Path, records: Mapping[str, Path]) -> Dialogue:

@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from mnemos.bench.data_files import find_files, not_here, parse, read_text
+from mnemos.bench.set_files import FileSet, find_one, read_rows
 from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of, end_of
 from mnemos.errors import InvalidInput
 from mnemos.memories.conversation_files import Conversation, read_files
@@ -30,8 +30,12 @@ CATEGORIES = {
 }
 """The numbers the file gives them."""
 
-NAMES = ("locomo*.json",)
-ADVICE = "CC BY-NC 4.0; get data/locomo10.json of github.com/snap-research/LoCoMo"
+FILES = FileSet(
+    name="LoCoMo",
+    folder="locomo",
+    patterns=("locomo*.json",),
+    published="get data/locomo10.json of github.com/snap-research/LoCoMo (CC BY-NC 4.0)",
+)
 NORMALIZED = ("qa_normalized*.jsonl", "qa_normalized*.jsonl.gz")
 
 _ID = re.compile(r"D:?(\d+):(\d+)")
@@ -68,18 +72,21 @@ def load(data: Path | None, *, audited: bool = False) -> TaskData:
         The file, or its folder.
     audited : bool
         Whether the evidence an audit of the data set named stands for the annotators' own.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, several are in one folder, or one is not as published.
     """
-    path = _find(data)
+    path = find_one(data, FILES)
     beside = sorted(file for name in NORMALIZED for file in path.parent.glob(name))
     normalized: dict[str, list[Mapping[str, Any]]] = {}
     for file in beside:
-        for line in read_text(file).splitlines():
-            row = parse(file, line)
+        for row in read_rows(file):
             normalized.setdefault(str(row.get("sample_id")), []).append(row)
     read = list(read_files(path, zone=UTC, format="locomo"))
-    samples = _samples(path)
     dialogues: list[Dialogue] = []
-    for conversation, sample in zip(read, samples, strict=True):
+    for conversation, sample in zip(read, read_rows(path), strict=True):
         own: list[Mapping[str, Any]] = sample.get("qa") or []
         rows = normalized.get(conversation.name, own)
         questions = tuple(_questions(conversation, rows, audited=audited))
@@ -87,26 +94,6 @@ def load(data: Path | None, *, audited: bool = False) -> TaskData:
             Dialogue(name=conversation.name, drafts=conversation.drafts, questions=questions)
         )
     return TaskData(dialogues=tuple(dialogues), sha256=digest_of((path, *beside)))
-
-
-def _find(data: Path | None) -> Path:
-    """Return the file a path means."""
-    found = find_files(data, "locomo", NAMES)
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        message = f"{found[0].parent} holds several files ({names}); name one with --data"
-        raise InvalidInput(message)
-    if found:
-        return found[0]
-    raise not_here("LoCoMo", data, NAMES, ADVICE)
-
-
-def _samples(path: Path) -> list[Mapping[str, Any]]:
-    """Return the samples of a file whose shape the library's reader has checked."""
-    value: object = parse(path, read_text(path))
-    if isinstance(value, list):
-        return cast("list[Mapping[str, Any]]", value)
-    return [cast("Mapping[str, Any]", value)]
 
 
 def _questions(

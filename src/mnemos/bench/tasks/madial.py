@@ -25,7 +25,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from mnemos.bench.data_files import find_files, not_here, read_rows
+from mnemos.bench.set_files import FileSet, find_set, not_here, published_shape, read_rows
 from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of, end_of
 from mnemos.errors import InvalidInput
 from mnemos.memories.input_values import fields_of
@@ -33,7 +33,16 @@ from mnemos.memories.readers import Turn, draft_turn
 from mnemos.types import Draft
 
 LANGUAGES = ("zh", "en")
-ADVICE = "MIT; get data/ch and data/en of github.com/hejunqing/MADial-Bench"
+FILES = FileSet(
+    name="MADial-Bench",
+    folder="madial",
+    patterns=tuple(
+        f"{above}MADial-Bench-*-{kind}.json"
+        for above in ("", "*/")
+        for kind in ("dialogue*", "memory")
+    ),
+    published="get data/ch and data/en of github.com/hejunqing/MADial-Bench (MIT)",
+)
 BEGINNING = "<BOD>"
 
 
@@ -50,34 +59,32 @@ def load(data: Path | None) -> TaskData:
     InvalidInput
         If there is none, one of its two files is missing, or a file is not as published.
     """
+    # A language is two files, so one of them names the folder it lies in.
+    found = find_set(data.parent if data is not None and data.is_file() else data, FILES)
     files: list[Path] = []
     dialogues: list[Dialogue] = []
     for language in LANGUAGES:
-        asked = _find(data, f"MADial-Bench-{language}-dialogue*.json")
-        kept = _find(data, f"MADial-Bench-{language}-memory.json")
+        asked = _one_of(found, f"MADial-Bench-{language}-dialogue")
+        kept = _one_of(found, f"MADial-Bench-{language}-memory")
         if bool(asked) != bool(kept):
             there, missing = ("dialogues", "memory") if asked else ("memories", "dialogue")
-            message = (
-                f"{data} has the {language} {there} but no {language}-{missing}.json; {ADVICE}"
-            )
-            raise InvalidInput(message)
+            lacks = f"{data} has the {language} {there} but no {language}-{missing}.json"
+            raise InvalidInput(f"{lacks}; {FILES.published}")
         if asked and kept:
             files += [kept, asked]
             dialogues.extend(_dialogues(language, kept, asked))
     if not dialogues:
-        raise not_here("MADial-Bench", data, ("MADial-Bench-*-dialogue*.json",), ADVICE)
+        raise not_here(data, FILES)
     return TaskData(dialogues=tuple(dialogues), sha256=digest_of(files))
 
 
-def _find(data: Path | None, name: str) -> Path | None:
-    """Return the one file of a name, in the set's folder or a folder of its language."""
-    folder = data.parent if data is not None and data.is_file() else data
-    found = find_files(folder, "madial", (name, f"*/{name}"))
+def _one_of(files: Iterable[Path], start: str) -> Path | None:
+    """Return the one file whose name begins so, if there is any."""
     # The published folder also holds the dialogues of two settings with memories written into them.
-    found = [file for file in found if "-setting" not in file.name]
+    found = [file for file in files if file.name.startswith(start) and "-setting" not in file.name]
     if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise InvalidInput(f"{folder} holds several files for one ({names}); keep one of them")
+        names = ", ".join(map(str, found))
+        raise InvalidInput(f"there are several files for one ({names}); keep one of them")
     return found[0] if found else None
 
 
@@ -136,13 +143,10 @@ def _day(time: object) -> datetime | None:
 def _question(
     id: str, language: str, row: Mapping[str, Any], known: Iterable[str], end: datetime
 ) -> Question:
-    try:
+    with published_shape(f"dialogue {id}"):
         lines: list[str] = row["dialogue"][: row["test-turn"][0]]
         text = "".join(line for line in lines if line.strip() != BEGINNING).strip()
         named = [str(memory) for memory in row["relevant-id"]]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        message = f"dialogue {id} is not as published ({error!r}); fetch the file again"
-        raise InvalidInput(message) from error
     candidates = frozenset(known)
     gold = tuple(dict.fromkeys(memory for memory in named if memory in candidates))
     return Question(id=id, text=text, category=language, gold=gold, asked_at=end)

@@ -26,9 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mnemos.bench.data_files import find_files, not_here, parse, read_text
+from mnemos.bench.set_files import FileSet, find_set, not_here, published_shape, read_json
 from mnemos.bench.task import Dialogue, Question, Task, TaskData, digest_of
-from mnemos.errors import InvalidInput
 from mnemos.memories.readers import Turn, draft_turn
 from mnemos.types import Draft
 
@@ -47,7 +46,12 @@ EVERY = 10
 WRITTEN = datetime(2019, 10, 25, tzinfo=UTC)
 """When the paper appeared."""
 
-ADVICE = "CC BY-SA 4.0; get xquad.*.json of github.com/google-deepmind/xquad"
+FILES = FileSet(
+    name="XQuAD",
+    folder="xquad",
+    patterns=tuple(f"xquad.{language}.json" for language in LANGUAGES),
+    published="get xquad.*.json of github.com/google-deepmind/xquad (CC BY-SA 4.0)",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,10 +76,11 @@ def load(data: Path | None) -> TaskData:
     InvalidInput
         If there is none, or a file is not as published.
     """
-    files = {language: _find(data, language) for language in LANGUAGES}
+    names = {file.name.removesuffix(".gz"): file for file in reversed(find_set(data, FILES))}
+    files = {language: names.get(f"xquad.{language}.json") for language in LANGUAGES}
     there = {language: file for language, file in files.items() if file is not None}
     if not there:
-        raise not_here("XQuAD", data, ("xquad.en.json",), ADVICE)
+        raise not_here(data, FILES)
     pages = {language: _read(language, file) for language, file in there.items()}
     dialogues = tuple(
         Dialogue(name=name, drafts=page.drafts, questions=tuple(_questions(name, pages)))
@@ -84,27 +89,18 @@ def load(data: Path | None) -> TaskData:
     return TaskData(dialogues=dialogues, sha256=digest_of(there.values()))
 
 
-def _find(data: Path | None, language: str) -> Path | None:
-    name = f"xquad.{language}.json"
-    found = find_files(data, "xquad", (name,))
-    return next((file for file in found if file.name in (name, f"{name}.gz")), None)
-
-
 def _read(language: str, path: Path) -> _Page:
     drafts: list[Draft] = []
     asked: dict[str, str] = {}
     gold: dict[str, str] = {}
-    try:
-        for number, article in enumerate(parse(path, read_text(path))["data"]):
+    with published_shape(path.name):
+        for number, article in enumerate(read_json(path)["data"]):
             for place, paragraph in enumerate(article["paragraphs"]):
                 id = f"{number}:{place}"
                 drafts.append(_draft(language, f"{path.name}, {id}", id, paragraph))
                 for row in paragraph["qas"]:
                     asked[row["id"]] = row["question"]
                     gold[row["id"]] = id
-    except (KeyError, TypeError, AttributeError) as error:
-        message = f"{path.name} is not in the SQuAD format ({error!r}); fetch it again"
-        raise InvalidInput(message) from error
     return _Page(drafts=tuple(drafts), asked=asked, gold=gold)
 
 
