@@ -189,6 +189,7 @@ def test_report(record: RunRecord, markdown: bool) -> None:
         "1 conversation, 6 memories",
         "of 1 knowledge-update question;",
         "no evidence: 1 unanswerable question.",
+        " ranks can hold",
         "bytes on disk per memory",
     ):
         assert words in text

@@ -104,6 +104,24 @@ AT_K: dict[str, Callable[[Ranks, int], float]] = {
 """Measures taken at every cut; their names are written ``recall@10``."""
 
 
+def ceiling(golds: Sequence[int], k: int) -> float:
+    """Return the largest mean recall that ``k`` ranks allow, by the number of gold turns.
+
+    >>> ceiling([1, 20], 10)
+    0.75
+    """
+    return sum(min(1.0, k / gold) for gold in golds) / len(golds)
+
+
+def gap_closed(ours: float, floor: float, most: float) -> float | None:
+    """Return the share of the way from a floor to a ceiling; None where there is no way to go.
+
+    >>> gap_closed(0.75, 0.5, 1.0), gap_closed(1.0, 1.0, 1.0)
+    (0.5, None)
+    """
+    return None if most <= floor else (ours - floor) / (most - floor)
+
+
 def measure_ranks(ranks: Ranks, ks: Sequence[int], depth: int) -> dict[str, float]:
     """Return every measure of one question; MRR looks ``depth`` deep.
 

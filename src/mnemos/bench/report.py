@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import tabulate as _tabulate  # pyright: ignore[reportMissingTypeStubs] - ships none
 
-from mnemos.bench.metrics import Interval
+from mnemos.bench.metrics import Interval, ceiling, gap_closed
 from mnemos.bench.record import Row, RunRecord
 from mnemos.bench.summary import CURRENT_FIRST, OVERALL, SESSION_RECALL
 from mnemos.bench.tasks import get_task
@@ -164,11 +164,33 @@ def _remarks(record: RunRecord) -> list[str]:
                 f"({_range(ours)}) of {_counted(record.quality[name].n, f'{name} question')}; "
                 f"BM25: {_percent(theirs.mean)} ({_range(theirs)})."
             )
+    found.extend(_gap(record))
     unscored = [question.category for question in record.questions if not question.gold]
     for name in dict.fromkeys(unscored):
         asked = _counted(unscored.count(name), f"{name} question")
         found.append(f"Not scored, for there is no evidence: {asked}.")
     return found
+
+
+def _gap(record: RunRecord) -> list[str]:
+    """Return how much of what BM25 leaves to be found is found."""
+    k, apart = _main(record), get_task(record.task).apart
+    golds = [
+        len(item.gold) for item in record.questions if item.gold and item.category not in apart
+    ]
+    if not golds:
+        return []
+    ours, floor = (
+        rows[OVERALL].values[f"recall@{k}"].mean for rows in (record.quality, record.floor)
+    )
+    most = ceiling(golds, k)
+    share = gap_closed(ours, floor, most)
+    if share is None:
+        return [f"BM25 finds all that {k} ranks can hold."]
+    return [
+        f"{_percent(share)} per cent of the gap is closed between BM25 ({_percent(floor)}) and what "
+        f"{k} ranks can hold at most ({_percent(most)})."
+    ]
 
 
 def _packed(record: RunRecord, markdown: bool) -> str:

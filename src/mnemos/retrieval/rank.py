@@ -33,7 +33,7 @@ CONSTANT = 10
 DEPTH = 1_000
 """Rows taken from each list; on a smaller page a list is the whole page."""
 
-POOL = 128
+POOL = 64
 """Best rows looked at for redundancy; twice the hits asked for where that is more."""
 
 FOREIGN = 0.1
