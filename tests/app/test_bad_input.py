@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnemos import Draft, Kind, Memory, Text
+from mnemos.app.planner import MOST_TERMS
 from mnemos.errors import InvalidInput, MnemosError, NotFound
 from mnemos.testing import HashEmbedder, SeededEntropy, SeededIds, SimClock
 
@@ -447,13 +448,15 @@ def test_a_query_of_a_hundred_thousand_characters_is_answered(told: Memory) -> N
         assert told.context(query, user_id="ana", budget=50).tokens <= 50
 
 
-def test_words_of_a_long_question_behind_the_sixty_fourth_still_count_by_meaning(
-    told: Memory,
+@pytest.mark.parametrize(("query", "by_words"), [("{filler} boat", True), ("boat {filler}", False)])
+def test_of_a_question_with_too_many_words_the_last_ones_are_looked_up(
+    told: Memory, query: str, by_words: bool
 ) -> None:
-    query = " ".join(f"filler{n}" for n in range(80)) + " boat"
-    signals = {reason.signal for reason in told.search(query, user_id="ana")[0].why}
-    assert "meaning" in signals
-    assert "words" not in signals
+    filler = " ".join(f"filler{n}" for n in range(MOST_TERMS))
+    hit = told.search(query.format(filler=filler), user_id="ana")[0]
+    signals = {reason.signal for reason in hit.why}
+    assert "meaning" in signals, "which all of them count for"
+    assert ("words" in signals) == by_words
 
 
 # --- fuzz ------------------------------------------------------------------------------------
