@@ -37,7 +37,7 @@ from mnemos.kernel.postings import encode_terms, invert
 from mnemos.kernel.schema import ALIVE
 from mnemos.kernel.segments import COLUMNS
 from mnemos.kernel.tokens import count_terms
-from mnemos.retrieval.echoes import LEAST_WORDS, Echo, recognise, repeats
+from mnemos.retrieval.echoes import LEAST_WORDS, Echo, Lists, recognise, repeats
 from mnemos.retrieval.pack import pack
 from mnemos.types import Header, MemCube, Origin, Scope, Text
 
@@ -129,7 +129,7 @@ NOTHING = page([])
 @cache
 def length(text: str) -> float:
     """Return a text's words, as they are counted there."""
-    return recognise(text, NOTHING, np.zeros(0, bool), str).words
+    return recognise(text, Lists(NOTHING, np.zeros(0, bool)), str).words
 
 
 def word_places(pieces: list[str]) -> list[int]:
@@ -201,7 +201,7 @@ def recognised(found: dict[str, list[list[str]]], samples: int) -> Counts:
             for turn in chance.sample(turns, min(each, len(turns))):
                 for way, change in ways.items():
                     text = change(turn)
-                    echo = recognise(text, arrays, known, turns.__getitem__)
+                    echo = recognise(text, Lists(arrays, known), turns.__getitem__)
                     words = length(turn) if way == "notes" else length(text)
                     note(table, f"{name}: {way}", words, echo=echo.is_echo)
     return table
@@ -239,7 +239,7 @@ def packed(found: dict[str, list[list[str]]], samples: int) -> Counts:
             size = min(chance.randint(5, 30), len(turns))
             text = packed_text(turns, chance.sample(range(len(turns)), size))
             for way, change in ways.items():
-                echo = recognise(change(text), arrays, known, turns.__getitem__)
+                echo = recognise(change(text), Lists(arrays, known), turns.__getitem__)
                 note(table, f"{name}: {way}", 0, echo=echo.is_echo)
     return table
 
@@ -251,7 +251,7 @@ def alarms(found: dict[str, list[list[str]]]) -> Counts:
         for turns in talks:
             arrays, numbers = page(turns), np.arange(len(turns))
             for place, turn in enumerate(turns):
-                echo = recognise(turn, arrays, numbers < place, turns.__getitem__)
+                echo = recognise(turn, Lists(arrays, numbers < place), turns.__getitem__)
                 repeat = any(map(repeats, echo.repeated))
                 note(table, name, length(turn), echo=echo.is_echo, repeat=repeat)
     return table
@@ -309,7 +309,7 @@ def cost(found: dict[str, list[list[str]]], calls: int = 400) -> dict[str, dict[
             for place in asked:
                 known[place] = kind == "echo"
                 text = texts[place]
-                spent.append(timed(lambda: recognise(text, arrays, known, fetch)))  # noqa: B023
+                spent.append(timed(lambda: recognise(text, Lists(arrays, known), fetch)))  # noqa: B023
                 known[place] = True
             spent.sort()
             figures[f"{kind} median"] = round(statistics.median(spent))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnemos.retrieval.echoes import CANDIDATES, FETCHES, Echo, recognise, repeats
+from mnemos.retrieval.echoes import CANDIDATES, FETCHES, Echo, Lists, recognise, repeats
 from mnemos.retrieval.pack import pack
 from mnemos.types import Header, Kind, MemCube, Origin, Scope, Text, TimeMention
 
@@ -39,7 +39,7 @@ def ask(make_page: Callable[..., Any], line: Callable[..., Any]) -> Callable[...
     ) -> Echo:
         page = make_page([line(text=turn) for turn in turns])
         mask = np.ones(len(turns), bool) if known is None else np.array(known, bool)
-        return recognise(text, page, mask, fetch or turns.__getitem__)
+        return recognise(text, Lists(page, mask), fetch or turns.__getitem__)
 
     return recognised
 
@@ -88,7 +88,7 @@ def test_a_fifth_of_the_words_may_be_others(
     kept = [at for at, word in enumerate(words) if not word.isdigit()]
     for at in data.draw(st.lists(st.sampled_from(kept), max_size=len(words) // 5, unique=True)):
         words[at] = data.draw(st.sampled_from(STRANGE))
-    echo = recognise(" ".join(words), page, np.ones(len(TURNS), bool), TURNS.__getitem__)
+    echo = recognise(" ".join(words), Lists(page, np.ones(len(TURNS), bool)), TURNS.__getitem__)
     assert echo.is_echo
     assert echo.repeated[0].position == place
 
@@ -217,7 +217,7 @@ def test_every_text_gets_an_answer_with_shares_between_0_and_1(
 ) -> None:
     page = make_page([line(text=turn) for turn in turns])
     for said in (text, " ".join(turns), text.join(turns)):
-        echo = recognise(said, page, np.ones(len(turns), bool), turns.__getitem__)
+        echo = recognise(said, Lists(page, np.ones(len(turns), bool)), turns.__getitem__)
         assert 0.0 <= echo.covered <= 1.0
         for item in echo.repeated:
             assert 0.0 < item.words

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mnemos.retrieval.echoes import Repeated
+    from mnemos.retrieval.echoes import Lists, Repeated
 
 MOST_LINKS = 32
 """Memories an echo names at most; a packed context may hold more."""
@@ -151,12 +151,7 @@ class _Source:
     trust: float
 
 
-def _repeated(
-    change: Add | Update,
-    arrays: PageArrays,
-    mask: NDArray[np.bool_],
-    texts: _Known | _Together,
-) -> list[_Source]:
+def _repeated(change: Add | Update, lists: Lists, texts: _Known | _Together) -> list[_Source]:
     """Return the less trusted memories a text repeats."""
     header, payload = change.draft.header, change.draft.payload
     said = payload.text if isinstance(payload, Text) else ""
@@ -166,30 +161,26 @@ def _repeated(
         source
         for words, bound in parts
         if words
-        for source in _standing_in(words, header, arrays, mask, texts)
+        for source in _standing_in(words, header, lists, texts)
         if source.trust < bound and source.trust < header.counted_trust
     ]
 
 
 def _standing_in(
-    words: str,
-    header: Header,
-    arrays: PageArrays,
-    mask: NDArray[np.bool_],
-    texts: _Known | _Together,
+    words: str, header: Header, lists: Lists, texts: _Known | _Together
 ) -> list[_Source]:
     """Return the memories of which words repeat a part that is not trusted."""
     from mnemos.retrieval import echoes
 
     found = [
         texts.source(item.position)
-        for item in echoes.recognise(words, arrays, mask, texts.outside).repeated
-        if echoes.repeats(item) and not _is_described(words, item, arrays, texts)
+        for item in echoes.recognise(words, lists, texts.outside).repeated
+        if echoes.repeats(item) and not _is_described(words, item, texts)
     ]
     # People say two or three words that stand anywhere; an agent that stores as few was told them.
     least = echoes.WHOLE_LEAST if _is_passed_on(header) else echoes.SENTENCE_LEAST
     return found + [
-        texts.source(place) for place in echoes.holding(words, arrays, mask, texts.outside, least)
+        texts.source(place) for place in echoes.holding(words, lists, texts.outside, least)
     ]
 
 
@@ -197,9 +188,7 @@ DESCRIBED_RUN = 8.0
 """Running words of a picture's description that are its own: fewer name a place or a dish."""
 
 
-def _is_described(
-    words: str, item: Repeated, arrays: PageArrays, texts: _Known | _Together
-) -> bool:
+def _is_described(words: str, item: Repeated, texts: _Known | _Together) -> bool:
     """Return whether a text only names what somebody's picture shows, and repeats no description.
 
     The place of a picture stands in its description, and in its own words as well.
@@ -212,8 +201,8 @@ def _is_described(
         return False
     if item.run < DESCRIBED_RUN and item.of_source < echoes.REPEATED_SHARE:
         return True
-    alone = np.arange(len(arrays)) == item.position
-    found = echoes.recognise(words, arrays, alone, texts.inside).repeated
+    alone = np.arange(len(texts.arrays)) == item.position
+    found = echoes.recognise(words, echoes.Lists(texts.arrays, alone), texts.inside).repeated
     return item.run <= max((other.run for other in found), default=0.0)
 
 
@@ -233,12 +222,13 @@ class _Together:
             if isinstance(item, Add) and _is_low(item)
         ]
         self._places = np.array([place for place, _ in pairs], np.int64)
+        self._lists: tuple[int, Lists] | None = None
         self._additions = additions = [item for _, item in pairs]
         columns = np.zeros((len(additions), len(COLUMNS)), np.int64, order="F")
         terms = [encode_terms(count_terms(_words(item))) for item in additions]
         columns[:, COLUMNS.index("length")] = 1
         blocks = ((0, invert(terms)),) if terms else ()
-        self._arrays = PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
+        self.arrays = PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
 
     def outside(self, position: int) -> str:
         """Return of an addition's words those that are not trusted."""
@@ -258,10 +248,21 @@ class _Together:
 
     def sources(self, change: Change, place: int) -> list[_Source]:
         """Return what a change repeats of the same call, in which it stands at a place."""
-        if not self._additions or not isinstance(change, (Add, Update)) or not _words(change):
+        if not isinstance(change, (Add, Update)) or not _words(change):
             return []
-        earlier = self._places < place  # who says it first repeats nothing
-        return _repeated(change, self._arrays, earlier, self)
+        if not (self._places < place).any():
+            return []
+        return _repeated(change, self._earlier(place), self)
+
+    def _earlier(self, place: int) -> Lists:
+        """Return the lists of what stands before a place: who says it first repeats nothing."""
+        from mnemos.retrieval.echoes import Lists
+
+        earlier = self._places < place
+        count = int(earlier.sum())
+        if self._lists is None or self._lists[0] != count:
+            self._lists = count, Lists(self.arrays, earlier)
+        return self._lists[1]
 
 
 class _Known:
@@ -286,7 +287,9 @@ class _Known:
     ) -> None:
         import numpy as np
 
-        self._arrays = arrays
+        from mnemos.retrieval.echoes import Lists
+
+        self.arrays = arrays
         self._reader = reader
         self._cubes: dict[int, MemCube] = {}
         cubes, worded = arrays.column("cube"), arrays.column("length") > 0
@@ -296,12 +299,13 @@ class _Known:
         # The owner's text is compared with what has ended or expired as well: it was read by agents.
         self._low = low if reader.view.rights is None else low & mask
         self.mask = self.recalled | self._low
+        self._lists = Lists(arrays, self._low), Lists(arrays, self.recalled)
 
     def cube(self, position: int) -> MemCube:
         """Return the memory at a position of the page."""
         if position not in self._cubes:
-            born = int(self._arrays.column("born")[position])
-            cube = int(self._arrays.column("cube")[position])
+            born = int(self.arrays.column("born")[position])
+            cube = int(self.arrays.column("cube")[position])
             self._cubes[position] = self._reader.cube(born, cube)
         return self._cubes[position]
 
@@ -340,13 +344,14 @@ class _Known:
 
         if not isinstance(change, (Add, Update)) or not _words(change):
             return change
-        mask = self.mask
+        low, recalled = self._lists
         if isinstance(change, Update):
-            mask = mask & (self._arrays.column("cube") != self._reader.number_of(change.id))
-        sources = [*told, *_repeated(change, self._arrays, mask & self._low, self)]
-        recalled = mask & self.recalled
-        if recalled.any():
-            echo = echoes.recognise(_words(change), self._arrays, recalled, self.text)
+            others = self.arrays.column("cube") != self._reader.number_of(change.id)
+            low = echoes.Lists(self.arrays, self._low & others)
+            recalled = echoes.Lists(self.arrays, self.recalled & others)
+        sources = [*told, *_repeated(change, low, self)]
+        if self.recalled.any():
+            echo = echoes.recognise(_words(change), recalled, self.text)
             if echo.is_echo:
                 found = [self.cube(item.position).id for item in echo.repeated]
                 return _marked(change, sources, recalled=found)

@@ -183,11 +183,7 @@ def repeats(item: Repeated) -> bool:
 
 
 def holding(
-    text: str,
-    arrays: PageArrays,
-    known: NDArray[np.bool_],
-    fetch: Callable[[int], str],
-    least: int = WHOLE_LEAST,
+    text: str, lists: Lists, fetch: Callable[[int], str], least: int = WHOLE_LEAST
 ) -> list[int]:
     """Return the memories in which a text, or a sentence of it, stands word by word.
 
@@ -195,40 +191,32 @@ def holding(
 
     Parameters
     ----------
-    text, arrays, known, fetch
+    text, lists, fetch
         As of :func:`recognise`.
     least : int
         Fewest words of the text as a whole; a sentence in it has four at least, and two characters
         are a word where none are spaced.
     """
     plain = plain_of(text)
-    whole = [plain] if _count(plain) >= least else []
-    parts = [part for part in _PART.split(plain) if _count(part) >= SENTENCE_LEAST]
-    found = [
-        place
-        for part in dict.fromkeys([*whole, *parts[:SENTENCES]])
-        for place in _holding(part, arrays, known, fetch)
-    ]
-    return list(dict.fromkeys(found))
-
-
-def _count(plain: str) -> float:
-    """Return the words of a text, two characters for one where words are not spaced."""
-    return sum(map(size_of, units_of(terms(plain))))
+    parts = [(plain, least), *((part, SENTENCE_LEAST) for part in _PART.split(plain)[:SENTENCES])]
+    found: dict[int, None] = {}
+    for part, fewest in dict.fromkeys(parts):
+        stems = terms(part)
+        units = units_of(stems)
+        if sum(map(size_of, units)) >= fewest:
+            found |= dict.fromkeys(_holding(stems, units, lists, fetch))
+    return list(found)
 
 
 def _holding(
-    plain: str, arrays: PageArrays, known: NDArray[np.bool_], fetch: Callable[[int], str]
+    stems: Sequence[str], units: Sequence[str], lists: Lists, fetch: Callable[[int], str]
 ) -> list[int]:
-    found = terms(plain)
-    units = units_of(found)
     if len(units) < WHOLE_LEAST or all(unit in _STOPPED for unit in units):
         return []
     places: NDArray[np.int64] | None = None
-    for term in dict.fromkeys(found):
-        rows, _ = arrays.lookup(term_hash(term))
-        rows = rows[known[rows]]
-        places = rows if places is None else np.intersect1d(places, rows)
+    for term in dict.fromkeys(stems):
+        rows = lists.rows(term)
+        places = rows if places is None else np.intersect1d(places, rows, assume_unique=True)
         if not len(places):
             return []
     assert places is not None
@@ -240,31 +228,24 @@ def _holding(
     ]
 
 
-def recognise(
-    text: str,
-    arrays: PageArrays,
-    known: NDArray[np.bool_],
-    fetch: Callable[[int], str],
-) -> Echo:
+def recognise(text: str, lists: Lists, fetch: Callable[[int], str]) -> Echo:
     """Return how much of a text was said before, and in which memories.
 
     Parameters
     ----------
     text : str
         What comes in: a turn, a hit, or a whole packed context.
-    arrays : PageArrays
-        The page of its subject.
-    known : (rows,) bool
-        Rows it may be compared with: those alive, not erased, and not echoes themselves.
+    lists : Lists
+        Of the rows it may be compared with.
     fetch : callable
         Takes a position, returns the stored text. Called for the few rows that share enough
         terms, at most 64 times, and for most texts not at all.
     """
     incoming = read_incoming(text)
     total = sum(incoming.sizes)
-    if total < REPEATED_WORDS or not len(arrays):
+    if total < REPEATED_WORDS or not len(lists):
         return Echo(words=total)
-    nominated = _nominate(incoming, _Lists(arrays, known))
+    nominated = _nominate(incoming, lists)
     found = [
         match
         for position, segments in nominated
@@ -296,8 +277,16 @@ def recognise(
     )
 
 
-class _Lists:
-    """The posting lists of a page, each read once for a text."""
+class Lists:
+    """The posting lists of a page, each read once for all texts that are compared with it.
+
+    Parameters
+    ----------
+    arrays : PageArrays
+        The page of their subject.
+    known : (rows,) bool
+        Rows they may be compared with: those alive, not erased, and not echoes themselves.
+    """
 
     def __init__(self, arrays: PageArrays, known: NDArray[np.bool_]) -> None:
         self._arrays = arrays
@@ -305,7 +294,10 @@ class _Lists:
         self._longest = max(FEW, len(arrays) // COMMON)
         self._read: dict[str, NDArray[np.int64]] = {}
 
-    def _rows(self, term: str) -> NDArray[np.int64]:
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def rows(self, term: str) -> NDArray[np.int64]:
         """Return the rows that hold a term and may be compared with."""
         if term not in self._read:
             rows, _ = self._arrays.lookup(term_hash(term))
@@ -318,7 +310,7 @@ class _Lists:
         Where the same words stand in most rows, as after a flood of one text, they alone are left:
         then the latest rows of each stand for all.
         """
-        every = [self._rows(term) for term in wanted[:LOOKED_UP]]
+        every = [self.rows(term) for term in wanted[:LOOKED_UP]]
         rare = [rows for rows in every if len(rows) <= self._longest]
         if sum(1 for rows in rare if len(rows)) >= SHARED_TERMS or len(rare) == len(every):
             return rare
@@ -352,7 +344,7 @@ class _Lists:
                 yield int(places[place]), float(weights[place])
 
 
-def _nominate(incoming: Incoming, lists: _Lists) -> list[tuple[int, list[range]]]:
+def _nominate(incoming: Incoming, lists: Lists) -> list[tuple[int, list[range]]]:
     """Return the rows worth fetching, each with the stretches of segments to compare it with.
 
     Of a very long text every second segment is looked at, or every third.
