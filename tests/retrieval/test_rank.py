@@ -333,18 +333,39 @@ def test_repeats_are_found_as_by_a_loop_and_only_lower(
     best = sorted(
         before, key=lambda row: (-before[row], page.conversation_order().tolist().index(row))
     )
-    matrix = page.vectors
+    matrix, words = page.vectors, [set(query_terms(each.text)) for each in lines]
+    asked = {word for word in question.terms.values()}
+
+    def says_the_same(row: int, better: int) -> bool:
+        near = float(matrix[row] @ matrix[better]) >= redundancy.SAME - 1e-6
+        return near and words[row] & asked <= words[better] & asked
+
     again = {
         row
         for place, row in enumerate(best)
-        if any(
-            float(matrix[row] @ matrix[other]) >= redundancy.SAME - 1e-6 for other in best[:place]
-        )
+        if any(says_the_same(row, better) for better in best[:place])
     }
     for item in rank(page, everything(page), question, len(lines)):
         part = redundancy.REPEATED if item.position in again else 1.0
         assert item.score == pytest.approx(before[item.position] * part)
         assert any(why.signal == "repeat" for why in item.why) == (item.position in again)
+
+
+def test_what_holds_another_word_of_the_question_is_no_repeat(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    """Two readings of one gauge are all but one vector, and the question names one of them."""
+    lines = [
+        line(text="gauge gauge 71", vector=unit(1)),
+        line(text="gauge 72", vector=unit(1)),
+        line(text="rain", vector=unit(2)),
+    ]
+    page = make_page(lines, dim=DIM)
+    found = rank(page, everything(page), ask("gauge 72", seed=1), 3)
+    assert {item.position for item in found[:2]} == {0, 1}
+    assert "repeat" not in {why.signal for why in next(i for i in found if i.position == 1).why}
+    found = rank(page, everything(page), ask("gauge", seed=1), 3)
+    assert "repeat" in {why.signal for why in next(i for i in found if i.position == 1).why}
 
 
 def test_several_things_are_answered_from_several_sessions(

@@ -260,7 +260,7 @@ def rank(
     total = np.sum(shares, axis=0) * (1.0 + flags["speaker"] + flags["time"])
     best = np.argsort(-total, kind="stable")[: max(POOL, 2 * top_k)]
     best = best[total[best] > 0]
-    best, scores, kept = _covering(rows, question, best, total[best], top_k)
+    best, scores, kept = _covering(rows, question, counts[:, best], best, total[best], top_k)
     evidence = Evidence(question, counts, lists, ranks, flags, kept)
     at = rows.positions[best]
     return [
@@ -279,6 +279,7 @@ def rank(
 def _covering(
     rows: signals.Rows,
     question: Question,
+    counts: NDArray[np.float32],
     best: NDArray[np.int64],
     scores: NDArray[np.float64],
     top_k: int,
@@ -287,6 +288,8 @@ def _covering(
 
     Parameters
     ----------
+    counts : (q, p) float32
+        Occurrences of the question's terms in the best rows.
     best : (p,) int64
         The best rows, best first.
     scores : (p,) float64
@@ -296,7 +299,7 @@ def _covering(
     # To an embedder that does not know a script all texts in it are much alike.
     vectors = None if question.foreign else signals.vectors_of(rows, best)
     if vectors is not None:
-        again = repeats(vectors)
+        again = repeats(vectors, counts)
         kept["repeat"] = dict.fromkeys(best[again].tolist(), REPEATED)
         scores = np.where(again, REPEATED * scores, scores)
     if question.several:

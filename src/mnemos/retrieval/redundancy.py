@@ -22,8 +22,11 @@ DIGITS = 6
 """Decimals of a cosine that count: the last bits depend on where in the matrix a row lies."""
 
 
-def repeats(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return which rows say the same as one before them.
+def repeats(vectors: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which rows say the same as one before them, to the question that is asked.
+
+    A row that holds a word of the question which the one before has not says something else: "the
+    kiln cost 950" and "the kiln cost 900" are all but one vector.
 
     Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) weighs every likeness, which
     costs questions with several gold turns about one thing; here only what is nearly equal counts.
@@ -32,13 +35,18 @@ def repeats(vectors: NDArray[np.float32]) -> NDArray[np.bool_]:
     ----------
     vectors : (p, dim) float32
         Unit vectors, best row first; a row of zeros says the same as nothing.
+    counts : (q, p) float32
+        How often each row holds each term of the question.
 
     Examples
     --------
-    >>> repeats(np.array([[1, 0], [0, 1], [1, 0]], np.float32))
-    array([False, False,  True])
+    >>> alike = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
+    >>> repeats(alike, np.array([[1, 1, 1, 1], [0, 0, 0, 1]], np.float32))
+    array([False, False,  True, False])
     """
     alike = np.round(vectors @ vectors.T, DIGITS) >= SAME
+    held = (counts > 0).astype(np.float32)
+    alike &= held.T @ (1 - held) < 0.5  # of row i's terms none is missing in row j
     return np.asarray(np.tril(alike, -1).any(axis=1))
 
 
