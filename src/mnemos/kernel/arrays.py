@@ -7,19 +7,24 @@ the visible rows are chosen once into arrays of their own.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mnemos.kernel.canonical import microseconds
+from mnemos.kernel.codes import LARGE_ROWS, Cells, Codes
 from mnemos.kernel.governance.views import Right, View
-from mnemos.kernel.schema import ALIVE
+from mnemos.kernel.schema import ALIVE, EARLIEST
 from mnemos.kernel.segments import COLUMNS, KINDS, STATES
 from mnemos.kernel.tokens import term_hash
+from mnemos.types import CURRENT_STATES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Piece = tuple[NDArray[np.float32] | Codes, NDArray[np.int64] | None]
 
 
 class Block(Protocol):
@@ -30,6 +35,9 @@ class Block(Protocol):
         ...
 
 
+MOST_MERGED = 256
+"""New rows that are put into an order one by one; more, and all are sorted again."""
+
 GATHER = 256
 """Rows gathered at once before they are multiplied: few enough to stay in the processor's cache."""
 
@@ -39,14 +47,16 @@ class Vectors:
 
     Parameters
     ----------
-    pieces : sequence of ((m, dim) float32, (k,) int64 or None)
-        Matrices with the places of their rows that count; None means all of them.
+    pieces : sequence of (matrix, (k,) int64 or None)
+        Matrices, ``(m, dim)`` float32 or codes of them, with the places of their rows that count;
+        None means all of them.
+    cells : Cells or None
+        Where to look in the first rows of the only piece, for search that need not be exact.
     """
 
-    def __init__(
-        self, pieces: Sequence[tuple[NDArray[np.float32], NDArray[np.int64] | None]]
-    ) -> None:
-        self._pieces: Sequence[tuple[NDArray[np.float32], NDArray[np.int64] | None]] = pieces
+    def __init__(self, pieces: Sequence[Piece], cells: Cells | None = None) -> None:
+        self._pieces = pieces
+        self._cells = cells
         self._asked = False
 
     def __len__(self) -> int:
@@ -55,16 +65,21 @@ class Vectors:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self._pieces[0][0].shape[1]
+        rows = self._pieces[0][0]
+        return rows.dim if isinstance(rows, Codes) else rows.shape[1]
 
     def matrix(self) -> NDArray[np.float32]:
-        """Return all rows as one matrix, ``(n, dim)``; it is kept from then on."""
+        """Return all rows as one matrix, ``(n, dim)``; it is kept from then on, unless coded."""
         import numpy as np
 
-        if len(self._pieces) > 1 or self._pieces[0][1] is not None:
-            chosen = [rows if places is None else rows[places] for rows, places in self._pieces]
-            self._pieces = [(np.concatenate(chosen), None)]
-        return self._pieces[0][0]
+        rows, places = self._pieces[0]
+        if len(self._pieces) == 1 and places is None and not isinstance(rows, Codes):
+            return rows
+        coded = any(isinstance(rows, Codes) for rows, _ in self._pieces)
+        whole = np.concatenate([_rows_of(rows, places) for rows, places in self._pieces])
+        if not coded:
+            self._pieces = [(whole, None)]
+        return whole
 
     def dot(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the inner product of every row with a query, ``(n,)``.
@@ -74,17 +89,45 @@ class Vectors:
         """
         import numpy as np
 
-        whole = len(self._pieces) == 1 and self._pieces[0][1] is None
-        if whole or self._asked:
+        rows, places = self._pieces[0]
+        if len(self._pieces) == 1 and isinstance(rows, Codes):
+            return rows.dot(query, places)
+        whole = len(self._pieces) == 1 and places is None
+        if whole or (self._asked and not any(isinstance(p[0], Codes) for p in self._pieces)):
             return self.matrix() @ query
         self._asked = True
         return np.concatenate([_dot(rows, places, query) for rows, places in self._pieces])
+
+    def near(
+        self, query: NDArray[np.float32], mask: NDArray[np.bool_], most: int
+    ) -> NDArray[np.int64]:
+        """Return the positions of the ``most`` rows of a mask most like a query, in no order.
+
+        They are looked for in the nearest cells where there are cells and those show enough, among
+        all rows otherwise: what hides most of a page must not cost what is left.
+        """
+        import numpy as np
+
+        places, scores = np.flatnonzero(mask), None
+        if self._cells is not None and len(places) > most:
+            codes = self._pieces[0][0]
+            assert isinstance(codes, Codes)
+            newer = np.arange(len(self._cells), len(codes))
+            near = np.concatenate((self._cells.near(query), newer))
+            near = near[mask[near]]
+            if len(near) >= most:
+                places, scores = near, codes.dot(query, near)
+        if scores is None:
+            scores = self.dot(query)[places]
+        if len(places) <= most:
+            return places
+        return places[np.argpartition(scores, len(scores) - most)[-most:]]
 
     def take(self, positions: NDArray[np.int64]) -> Vectors:
         """Return the rows at ascending positions, not copied."""
         import numpy as np
 
-        taken: list[tuple[NDArray[np.float32], NDArray[np.int64] | None]] = []
+        taken: list[Piece] = []
         first = 0
         for rows, places in self._pieces:
             n = len(rows if places is None else places)
@@ -104,12 +147,23 @@ class Vectors:
         return rows.nbytes if len(self._pieces) == 1 and places is None else 0
 
 
+def _rows_of(
+    rows: NDArray[np.float32] | Codes, places: NDArray[np.int64] | None
+) -> NDArray[np.float32]:
+    """Return chosen rows of a matrix as float32."""
+    if isinstance(rows, Codes):
+        return rows.rows(slice(None) if places is None else places)
+    return rows if places is None else rows[places]
+
+
 def _dot(
-    rows: NDArray[np.float32], places: NDArray[np.int64] | None, query: NDArray[np.float32]
+    rows: NDArray[np.float32] | Codes, places: NDArray[np.int64] | None, query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Multiply chosen rows with a query, a cacheful at a time."""
     import numpy as np
 
+    if isinstance(rows, Codes):
+        return rows.dot(query, places)
     if places is None:
         return rows @ query
     found = np.empty(len(places), np.float32)
@@ -144,7 +198,7 @@ class PageArrays:
     dead: NDArray[np.int64]
     stack: Vectors | None
     blocks: tuple[tuple[int, Block], ...]
-    memo: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, Any], compare=False)
+    memo: dict[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -165,10 +219,34 @@ class PageArrays:
         """
         import numpy as np
 
-        if "order" not in self.memo:
+        order: NDArray[np.int64] | None = self.memo.get("order")
+        if order is None or len(self) - len(order) > MOST_MERGED:
             keys = (self.column("cube"), self.column("at"), self.column("session"))
-            self.memo["order"] = np.lexsort(keys)
-        return self.memo["order"]
+            order = np.lexsort(keys)
+        elif len(order) < len(self):
+            order = self._merged(order, len(order))
+        self.memo["order"] = order
+        return order
+
+    def _merged(self, order: NDArray[np.int64], known: int) -> NDArray[np.int64]:
+        """Return the order of the first ``known`` rows with the others put where they belong."""
+        import numpy as np
+
+        session, at, cube = self.column("session"), self.column("at"), self.column("cube")
+
+        def key(position: int) -> tuple[int, int, int, int]:
+            return int(session[position]), int(at[position]), int(cube[position]), position
+
+        new = sorted(range(known, len(self)), key=key)
+        places = [bisect_left(order, key(position), key=key) for position in new]
+        return np.insert(order, places, new)
+
+    def grown(self, since: PageArrays) -> PageArrays:
+        """Return these arrays with what was known of them when they had fewer rows."""
+        order = since.memo.get("order")
+        if order is not None:
+            self.memo.setdefault("order", order)
+        return self
 
     def lookup(self, term: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the positions of the rows that hold a term, and how often, over all blocks."""
@@ -187,25 +265,52 @@ class PageArrays:
 
     def visible(self, view: View) -> NDArray[np.bool_]:
         """Return which rows a view may see: moment, truth, state, kind, agent, run and expiry."""
+        narrowed = view.kinds is not None or view.scope.run_id is not None
+        narrowed = narrowed or view.scope.agent_id is not None or view.states != CURRENT_STATES
+        if len(self) < LARGE_ROWS or narrowed or view.as_of is not None:
+            return self._shown(view, slice(None))
+        plain, others = self._plain()
+        mask = plain.copy()
+        mask[others] = self._shown(view, others)
+        return mask
+
+    def _plain(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Return which rows every view of today sees whole, and the places of all others."""
         import numpy as np
 
+        if "plain" not in self.memo:
+            plain = self.dead == ALIVE
+            for name, always in (("expires", ALIVE), ("since", EARLIEST), ("until", ALIVE)):
+                plain &= self.column(name) == always
+            current = [STATES.index(state) for state in CURRENT_STATES]
+            plain &= np.isin(self.column("state"), current)
+            self.memo["plain"] = plain, np.flatnonzero(~plain)
+        return self.memo["plain"]
+
+    def _shown(self, view: View, places: slice | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of some rows a view may see."""
+        import numpy as np
+
+        def column(name: str) -> NDArray[np.int64]:
+            return self.column(name)[places]
+
         moment = ALIVE - 1 if view.as_of is None else view.as_of
-        mask = (self.column("born") <= moment) & (self.dead > moment)
+        mask = (column("born") <= moment) & (self.dead[places] > moment)
         now = microseconds(view.now)
-        mask &= self.column("expires") > now
+        mask &= column("expires") > now
         if view.valid_at is not None:
             true = microseconds(view.valid_at)
-            mask &= (self.column("since") <= true) & (self.column("until") > true)
+            mask &= (column("since") <= true) & (column("until") > true)
         elif not view.ended:
-            mask &= self.column("until") > now
+            mask &= column("until") > now
         states = [STATES.index(state) for state in view.states]
-        mask &= np.isin(self.column("state"), states)
+        mask &= np.isin(column("state"), states)
         if view.kinds is not None:
-            mask &= np.isin(self.column("kind"), [KINDS.index(kind) for kind in view.kinds])
+            mask &= np.isin(column("kind"), [KINDS.index(kind) for kind in view.kinds])
         if view.scope.run_id is not None:
-            mask &= self.column("session") == term_hash(view.scope.run_id)
+            mask &= column("session") == term_hash(view.scope.run_id)
         if view.scope.agent_id is not None:
-            mask &= self.column("agent") == term_hash(view.scope.agent_id)
+            mask &= column("agent") == term_hash(view.scope.agent_id)
         return mask
 
     def within(self, right: Right) -> NDArray[np.bool_]:

@@ -1,29 +1,34 @@
 """Loading and caching pages: what a branch shows at a moment, as arrays.
 
-A page is searched exactly, so what search needs is all in memory: one array per column, one matrix
-of vectors, posting lists per block of rows. Stores keep the bytes; retrieval only scores; this
-room knows the layout.
+What search needs of a page is all in memory: one array per column, one matrix of vectors, posting
+lists per block of rows. The vectors of a large page are held as codes, and a thread looks for the
+cells they lie in while search goes through all of them. Stores keep the bytes; retrieval only
+scores; this room knows the layout.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 from mnemos.kernel import schema
 from mnemos.kernel.arrays import PageArrays, Vectors, choose, join
 from mnemos.kernel.branches import Line, own_cubes
+from mnemos.kernel.codes import LARGE_ROWS, Cells, Codes
 from mnemos.kernel.ports import ReadTx, Table
-from mnemos.kernel.postings import Postings, decode_postings, invert, together
+from mnemos.kernel.postings import Postings, decode_postings, invert, revert, together
 from mnemos.kernel.schema import ALIVE, Page, Segment, Version
 from mnemos.kernel.segments import (
     COLUMNS,
     SEAL_ROWS,
     PageKey,
     decode_columns,
+    grouped,
+    segment_of,
     segment_vectors,
     tail_columns,
 )
@@ -39,8 +44,15 @@ MOST_CHOICES = 8
 MOST_ENDED = 0.1
 """Share of ended rows up to which a mask is cheaper than choosing."""
 
+SEGMENTS_AT_ONCE = 64
+"""Segments read together, their posting lists joined: a large page is then never held twice, and a
+term is looked up in few places."""
 
-def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any]) -> NDArray[Any]:
+MOST_OUTSIDE = 8_192
+"""Rows of a large page that lie in no cell yet before a thread finds theirs."""
+
+
+def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any], room: int = 0) -> NDArray[Any]:
     """Append ``new`` after the first ``n`` rows of ``old``, in place while there is room.
 
     Readers hold slices of the first ``n`` rows only, so writing behind them disturbs nobody.
@@ -50,7 +62,7 @@ def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any]) -> NDArray[Any
 
     need = n + len(new)
     if old is None or len(old) < need:
-        shape = (max(need, n * 3 // 2), *new.shape[1:])
+        shape = (max(need, n * 3 // 2, room), *new.shape[1:])
         grown = np.empty(shape, new.dtype, order="F" if new.dtype == np.int64 else "C")
         if old is not None:
             grown[:n] = old[:n]
@@ -76,9 +88,12 @@ class _Cached:
     history: PageArrays | None = None
     past: PageArrays | None = None
     """The page and its history as one, while the page is as it was when they were joined."""
+    codes: Codes | None = None
+    """Instead of the vectors, on a large page."""
+    cells: Cells | None = None
 
     def bytes(self) -> int:
-        held = [self.columns, self.vectors, self.dead]
+        held = [self.columns, self.vectors, self.dead, self.codes, self.cells]
         total = sum(item.nbytes for item in held if item is not None)
         return total + sum(_bytes(item) for item in (self.history, self.past) if item is not None)
 
@@ -108,11 +123,6 @@ class Wanted:
     dim: int
 
 
-def segment_encodings(space: int | None) -> tuple[str, ...]:
-    """Return the encodings a reader in this vector space needs."""
-    return ("rows", "terms") if space is None else ("rows", "terms", f"f32:{space}")
-
-
 def _tail_vectors(
     tx: ReadTx, key: PageKey, space: int, dim: int, born: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -136,8 +146,8 @@ class PageCache:
     """Loaded pages of this process, least recently used dropped first.
 
     A page is validated inside the reader's own snapshot: same epoch and last change, and it is
-    served as it is; only newer tail rows and deaths, and they are appended; a new epoch, and it
-    is read again. Rows chosen from pages, for a moment or a branch, are kept under what they were
+    served as it is; only newer rows and deaths, and they are appended; a new epoch, and it is read
+    again. Rows chosen from pages, for a moment or a branch, are kept under what they were
     chosen from.
 
     Parameters
@@ -151,6 +161,7 @@ class PageCache:
         self._held: OrderedDict[PageKey, _Cached] = OrderedDict()
         self._chosen: OrderedDict[_Choice, PageArrays] = OrderedDict()
         self._lock = threading.Lock()
+        self._finding: dict[PageKey, threading.Thread] = {}
 
     def load(self, tx: ReadTx, wanted: Wanted) -> PageArrays | None:
         """Return what a branch shows at its moment, or None if nothing was ever written to it.
@@ -196,16 +207,48 @@ class PageCache:
             if cached.page.changed == page.changed:
                 self._held.move_to_end(key)
                 return cached
-            if cached.page.changed < page.changed and cached.page.changed >= page.sealed:
+            if cached.page.changed < page.changed:
                 _extend(tx, key, cached, page, dim)
                 self._held.move_to_end(key)
+                self._find_cells(key, cached)
                 return cached
         fresh = _read(tx, key, page, space, dim)
         if cached is None or cached.page.changed <= page.changed:
             self._held[key] = fresh
             self._held.move_to_end(key)
             self._shrink()
+            self._find_cells(key, fresh)
         return fresh
+
+    def _find_cells(self, key: PageKey, cached: _Cached) -> None:
+        """Let a thread find the cells of a large page, unless they are known or one is at it."""
+        if cached.codes is None:
+            return
+        known = 0 if cached.cells is None else len(cached.cells)
+        running = self._finding.get(key)
+        if (known and cached.n - known <= MOST_OUTSIDE) or (running and running.is_alive()):
+            return
+        arguments = (key, cached, cached.codes.part(slice(cached.n)), cached.cells)
+        thread = threading.Thread(
+            target=self._found_cells, args=arguments, name="mnemos-cells", daemon=True
+        )
+        self._finding[key] = thread
+        thread.start()
+
+    def _found_cells(
+        self, key: PageKey, cached: _Cached, codes: Codes, cells: Cells | None
+    ) -> None:
+        """Find the cells of codes, or of their newer rows, and give them to the page."""
+        found = Cells.of(codes) if cells is None else cells.with_rows(codes)
+        with self._lock:
+            if self._held.get(key) is cached:
+                cached.cells = found
+                cached.arrays = replace(cached.arrays, stack=_stack(cached))
+
+    def settle(self) -> None:
+        """Wait until the cells of every page held are known."""
+        for thread in list(self._finding.values()):
+            thread.join()
 
     def drop(self, tenant: str, subject: int) -> None:
         """Forget the pages of a subject: something of it was erased."""
@@ -264,55 +307,47 @@ def _along(tx: ReadTx, wanted: Wanted, pages: Sequence[tuple[Line, _Cached]]) ->
     return choose(parts[::-1])  # ancestors first, so that rows lie in order of birth
 
 
-def _read_segments(
-    tx: ReadTx, key: PageKey, space: int | None, table: Table[Segment]
-) -> dict[int, dict[str, Segment]]:
-    """Return the page's segments by first birth and encoding."""
-    wanted = segment_encodings(space)
-    found: dict[int, dict[str, Segment]] = {}
-    for part in tx.scan(table, key):
-        if part.encoding in wanted:
-            found.setdefault(part.segment, {})[part.encoding] = part
-    return found
-
-
 @dataclass(slots=True)
 class _Rows:
     """Rows read from segments, in order."""
 
-    n: int
-    columns: list[NDArray[np.int64]]
-    vectors: list[NDArray[np.float32]]
+    columns: NDArray[np.int64]
+    vectors: NDArray[np.float32] | None
     blocks: tuple[tuple[int, Postings], ...]
 
 
 def _sealed_rows(
     tx: ReadTx, key: PageKey, space: int | None, dim: int, table: Table[Segment]
-) -> _Rows:
-    """Read the segments of a page from one table."""
-    n = 0
-    columns: list[NDArray[np.int64]] = []
-    vectors: list[NDArray[np.float32]] = []
-    blocks: list[tuple[int, Postings]] = []
-    for _, parts in sorted(_read_segments(tx, key, space, table).items()):
-        rows = parts["rows"]
-        columns.append(decode_columns(rows))
-        blocks.append((n, decode_postings(parts["terms"].bytes)))
-        if space is not None:
-            vectors.append(segment_vectors(parts.get(f"f32:{space}"), rows.n, dim))
-        n += rows.n
-    return _Rows(n, columns, vectors, tuple(blocks))
+) -> Iterator[_Rows]:
+    """Read the segments of a page from one table, many at a time."""
+    import numpy as np
+
+    segments = iter(grouped(tx, key, table))
+    while parts := list(islice(segments, SEGMENTS_AT_ONCE)):
+        n = 0
+        columns: list[NDArray[np.int64]] = []
+        vectors: list[NDArray[np.float32]] = []
+        blocks: list[tuple[int, Postings]] = []
+        for segment in parts:
+            by_encoding = {part.encoding: part for part in segment}
+            rows = by_encoding["rows"]
+            columns.append(decode_columns(rows))
+            blocks.append((n, decode_postings(by_encoding["terms"].bytes)))
+            if space is not None:
+                found = by_encoding.get(f"f32:{space}")
+                vectors.append(segment_vectors(found, rows.n, dim))
+            n += rows.n
+        if len(parts) == SEGMENTS_AT_ONCE:
+            blocks = [(0, together(blocks))]
+        matrix = np.concatenate(vectors) if vectors else None
+        yield _Rows(np.concatenate(columns), matrix, tuple(blocks))
 
 
 def _read(tx: ReadTx, key: PageKey, page: Page, space: int | None, dim: int) -> _Cached:
     """Read a whole page but its history."""
     import numpy as np
 
-    rows = _sealed_rows(tx, key, space, dim, schema.SEGMENTS)
-    tail = list(tx.scan(schema.TAIL, key))
-    newest = tail_columns(tail)
-    if space is not None:
-        rows.vectors.append(_tail_vectors(tx, key, space, dim, newest[:, 0]))
+    empty = np.empty((0, len(COLUMNS)), np.int64)
     cached = _Cached(
         page=page,
         space=space,
@@ -320,14 +355,23 @@ def _read(tx: ReadTx, key: PageKey, page: Page, space: int | None, dim: int) -> 
         columns=None,
         dead=np.empty(0, np.int64),
         vectors=None,
-        sealed=rows.blocks,
-        tail_first=rows.n,
+        sealed=(),
+        tail_first=0,
         tail_terms=[],
-        arrays=PageArrays(newest[:0], np.empty(0, np.int64), None, ()),
+        arrays=PageArrays(empty, np.empty(0, np.int64), None, ()),
     )
-    together = np.concatenate(rows.vectors) if space is not None else None
-    columns = np.concatenate([*rows.columns, newest])
-    _append(cached, columns, together, [row.terms for row in tail])
+    room = page.rows + page.tail
+    if space is not None and room >= LARGE_ROWS:
+        cached.codes = Codes.of(np.empty((0, dim), np.float32))
+    for rows in _sealed_rows(tx, key, space, dim, schema.SEGMENTS):
+        blocks = ((cached.n + first, block) for first, block in rows.blocks)
+        cached.sealed = (*cached.sealed, *blocks)
+        _append(cached, rows.columns, rows.vectors, [], room)
+    cached.tail_first = cached.n
+    tail = list(tx.scan(schema.TAIL, key))
+    newest = tail_columns(tail)
+    vectors = None if space is None else _tail_vectors(tx, key, space, dim, newest[:, 0])
+    _append(cached, newest, vectors, [row.terms for row in tail], room)
     _mark(tx, key, cached, since=page.cleared)
     return cached
 
@@ -345,18 +389,24 @@ def _read_history(tx: ReadTx, key: PageKey, cached: _Cached, dim: int) -> PageAr
     """Read the rows of a page that ended and were moved away."""
     import numpy as np
 
-    rows = _sealed_rows(tx, key, cached.space, dim, schema.HISTORY)
+    rows = list(_sealed_rows(tx, key, cached.space, dim, schema.HISTORY))
     empty = np.empty((0, len(COLUMNS)), np.int64)
-    columns = np.asfortranarray(np.concatenate([empty, *rows.columns]))
+    columns = np.asfortranarray(np.concatenate([empty, *(part.columns for part in rows)]))
     dead = np.zeros(len(columns), np.int64)
     stop = cached.page.compacted + 1
     _end(columns, dead, tx.scan(schema.VERSIONS, key, index="deaths", stop=stop))
     vectors = None
     if cached.space is not None:
-        vectors = np.concatenate([np.empty((0, dim), np.float32), *rows.vectors])
+        nothing = np.empty((0, dim), np.float32)
+        vectors = np.concatenate([nothing, *(p.vectors for p in rows if p.vectors is not None)])
     stack = None if vectors is None else Vectors([(vectors, None)])
-    blocks = ((0, together(rows.blocks)),) if rows.blocks else ()
-    return PageArrays(columns, dead, stack, blocks)
+    begins = accumulate((len(part.columns) for part in rows), initial=0)
+    blocks = [
+        (begin + first, block)
+        for begin, part in zip(begins, rows, strict=False)
+        for first, block in part.blocks
+    ]
+    return PageArrays(columns, dead, stack, ((0, together(blocks)),) if blocks else ())
 
 
 def _end(columns: NDArray[np.int64], dead: NDArray[np.int64], versions: Iterable[Version]) -> None:
@@ -376,6 +426,8 @@ def _end(columns: NDArray[np.int64], dead: NDArray[np.int64], versions: Iterable
 def _extend(tx: ReadTx, key: PageKey, cached: _Cached, page: Page, dim: int) -> None:
     """Bring a cached page up to date with what was added or ended since."""
     since = cached.page.changed
+    if page.sealed > since:
+        _extend_sealed(tx, key, cached, since, dim)
     tail = list(tx.scan(schema.TAIL, key, start=since + 1))
     columns = tail_columns(tail)
     vectors = None
@@ -386,19 +438,41 @@ def _extend(tx: ReadTx, key: PageKey, cached: _Cached, page: Page, dim: int) -> 
     _mark(tx, key, cached, since=since)
 
 
+def _extend_sealed(tx: ReadTx, key: PageKey, cached: _Cached, since: int, dim: int) -> None:
+    """Append the rows born since that lie in segments already: a batch fills those at once."""
+    import numpy as np
+
+    first = next(iter(segment_of(tx, key, since + 1)), None)
+    start = since + 1 if first is None else first.segment
+    for parts in grouped(tx, key, schema.SEGMENTS, start):
+        by_encoding = {part.encoding: part for part in parts}
+        rows = by_encoding["rows"]
+        columns = decode_columns(rows)
+        new = np.flatnonzero(columns[:, 0] > since)
+        if not len(new):
+            continue
+        terms = revert(decode_postings(by_encoding["terms"].bytes), rows.n)
+        vectors = None
+        if cached.space is not None:
+            found = by_encoding.get(f"f32:{cached.space}")
+            vectors = segment_vectors(found, rows.n, dim)[new]
+        _append(cached, columns[new], vectors, [terms[place] for place in new.tolist()])
+
+
 def _append(
     cached: _Cached,
     columns: NDArray[np.int64],
     vectors: NDArray[np.float32] | None,
     tail_terms: list[bytes],
+    room: int = 0,
 ) -> None:
     import numpy as np
 
     n = cached.n
-    cached.columns = _growing(cached.columns, n, columns)
-    if vectors is not None:
-        cached.vectors = _growing(cached.vectors, n, vectors)
+    cached.columns = _growing(cached.columns, n, columns, room)
     cached.n = n + len(columns)
+    if vectors is not None:
+        _append_vectors(cached, n, vectors, room)
     alive = np.full(len(columns), ALIVE, np.int64)
     alive[columns[:, 1] == 0] = 0  # an erased row of a segment is visible at no moment
     cached.dead = np.concatenate((cached.dead, alive))
@@ -406,6 +480,28 @@ def _append(
     if len(cached.tail_terms) >= SEAL_ROWS:  # or every append would invert them all again
         cached.sealed = (*cached.sealed, (cached.tail_first, invert(cached.tail_terms)))
         cached.tail_first, cached.tail_terms = cached.n, []
+
+
+def _append_vectors(cached: _Cached, n: int, vectors: NDArray[np.float32], room: int) -> None:
+    """Append vectors behind the first ``n``, as codes where the page is large."""
+    if cached.codes is None:
+        cached.vectors = _growing(cached.vectors, n, vectors, room)
+        if cached.n >= LARGE_ROWS:  # it grew under our eyes
+            cached.codes, cached.vectors = Codes.of(cached.vectors[: cached.n]), None
+        return
+    held, new = cached.codes, Codes.of(vectors)
+    cached.codes = Codes(
+        _growing(held.coarse, n, new.coarse, room),
+        _growing(held.fine, n, new.fine, room),
+        _growing(held.scale, n, new.scale, room),
+    )
+
+
+def _stack(cached: _Cached) -> Vectors | None:
+    """Return the vectors of a page, or what stands for them."""
+    if cached.codes is not None:
+        return Vectors([(cached.codes.part(slice(cached.n)), None)], cached.cells)
+    return None if cached.vectors is None else Vectors([(cached.vectors[: cached.n], None)])
 
 
 def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
@@ -420,8 +516,6 @@ def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
     blocks = cached.sealed
     if cached.tail_terms:
         blocks = (*blocks, (cached.tail_first, invert(cached.tail_terms)))
-    stack = None
-    if cached.vectors is not None:
-        stack = Vectors([(cached.vectors[: cached.n], None)])
-    cached.arrays = PageArrays(columns, cached.dead, stack, blocks)
+    new = PageArrays(columns, cached.dead, _stack(cached), blocks)
+    cached.arrays = new.grown(cached.arrays)
     cached.past = None

@@ -371,10 +371,12 @@ def segment_rows(parts: Sequence[Segment]) -> list[TailRow]:
     ]
 
 
-def grouped(tx: ReadTx, key: PageKey, table: Table[Segment]) -> Iterable[list[Segment]]:
+def grouped(
+    tx: ReadTx, key: PageKey, table: Table[Segment], start: int | None = None
+) -> Iterable[list[Segment]]:
     """Yield the segments of a page, each with all its encodings, in order of birth."""
     held: list[Segment] = []
-    for part in tx.scan(table, key):
+    for part in tx.scan(table, key, start=start):
         if held and held[0].segment != part.segment:
             yield held
             held = []

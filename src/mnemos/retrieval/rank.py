@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnemos.kernel.arrays import PageArrays
+from mnemos.kernel.codes import LARGE_ROWS
 from mnemos.kernel.schema import UNRANKED
-from mnemos.retrieval import signals
+from mnemos.retrieval import large_pages, signals
 from mnemos.retrieval.redundancy import REPEATED, repeats, spread
 from mnemos.types import Reason
 
@@ -245,11 +246,14 @@ def rank(
     top_k : int
         How many to return at most.
     """
-    rows = signals.arrange(arrays, mask & (arrays.column("length") != UNRANKED))
-    if not len(rows):
-        return []
-    counts, lists = score_lists(rows, question)
-    if not lists:
+    mask = mask & (arrays.column("length") != UNRANKED)
+    if np.count_nonzero(mask) >= LARGE_ROWS:
+        found = large_pages.find(arrays, mask, list(question.terms), question.vector)
+        rows, counts, lists = found.rows, found.counts, found.lists
+    else:
+        rows = signals.arrange(arrays, mask)
+        counts, lists = score_lists(rows, question)
+    if not len(rows) or not lists:
         return []
     ranks = {name: _ranks(scores) for name, scores in lists.items()}
     shares = [question.weight(name) * _share(item) for name, item in ranks.items()]

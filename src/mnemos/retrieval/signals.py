@@ -9,6 +9,7 @@ Shapes: ``n`` visible rows, ``q`` distinct query terms, ``s`` sessions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,31 @@ class Rows:
         """Whether no row shares its session with another."""
         return len(self) == 0 or int(self.session[-1]) == len(self) - 1
 
+    def places(self) -> NDArray[np.int64]:
+        """Return where each row of the page stands among these, -1 where it does not."""
+        place = np.full(len(self.arrays), -1, np.int64)
+        place[self.positions] = np.arange(len(self))
+        return place
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What BM25 must know of a collection.
+
+    Parameters
+    ----------
+    size : int
+        Documents.
+    holding : (q,) number
+        Documents that hold each query term.
+    length : float
+        Mean terms of a document.
+    """
+
+    size: int
+    holding: NDArray[Any]
+    length: float
+
 
 def arrange(arrays: PageArrays, mask: NDArray[np.bool_]) -> Rows:
     """Return the rows of a mask in conversation order."""
@@ -71,8 +97,7 @@ def arrange(arrays: PageArrays, mask: NDArray[np.bool_]) -> Rows:
 
 def term_counts(rows: Rows, terms: list[int]) -> Floats:
     """Return how often each query term occurs in each row, ``(q, n)``."""
-    place = np.full(len(rows.arrays), -1, np.int64)
-    place[rows.positions] = np.arange(len(rows))
+    place = rows.places()
     counts = np.zeros((len(terms), len(rows)), np.float32)
     for i, term in enumerate(terms):
         found, occurrences = rows.arrays.lookup(term)
@@ -81,8 +106,8 @@ def term_counts(rows: Rows, terms: list[int]) -> Floats:
     return counts
 
 
-def bm25(counts: Floats, length: Floats) -> Floats:
-    """Return BM25 scores of documents, ``(n,)``; statistics are those of these documents alone.
+def bm25(counts: Floats, length: Floats, whole: Statistics | None = None) -> Floats:
+    """Return BM25 scores of documents, ``(n,)``.
 
     Parameters
     ----------
@@ -90,14 +115,27 @@ def bm25(counts: Floats, length: Floats) -> Floats:
         Occurrences of each query term in each document.
     length : (n,) float32
         Terms of each document.
+    whole : Statistics or None
+        Those of the collection the documents are from; None is these documents alone.
     """
     n = counts.shape[1]
     if n == 0 or len(counts) == 0:
         return np.zeros(n, np.float32)
-    holding = (counts > 0).sum(axis=1)
-    rarity = np.log1p((n - holding + 0.5) / (holding + 0.5)).astype(np.float32)
-    norm = K1 * (1 - B + B * length / max(float(length.mean()), 1e-9))
-    return rarity @ (counts * (K1 + 1) / (counts + norm))
+    if whole is None:
+        whole = Statistics(n, (counts > 0).sum(axis=1), float(length.mean()))
+    counted = counts * (K1 + 1) / (counts + norm(length, whole))
+    return rarity(whole) @ counted.astype(np.float32, copy=False)
+
+
+def rarity(whole: Statistics) -> Floats:
+    """Return what each term weighs, ``(q,)``."""
+    holding = whole.holding
+    return np.log1p((whole.size - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+
+
+def norm(length: Floats, whole: Statistics) -> Floats:
+    """Return what dampens repeated terms in documents of some lengths, ``(n,)``."""
+    return length * np.float32(K1 * B / max(whole.length, 1e-9)) + np.float32(K1 * (1 - B))
 
 
 def window_sum(values: Floats, session: NDArray[np.int64], reach: int = REACH) -> Floats:
@@ -128,15 +166,25 @@ def meaning(rows: Rows, query: Floats) -> Floats | None:
     return np.round(stack.dot(query)[rows.positions], DIGITS)
 
 
+def nearness(arrays: PageArrays, positions: NDArray[np.int64], query: Floats) -> Floats:
+    """Return the cosines of rows at positions with a query, ``(k,)``, as exactly as is known."""
+    found: Floats = np.einsum("ij,j->i", _vectors_at(arrays, positions), query)
+    return np.round(found, DIGITS)
+
+
 def vectors_of(rows: Rows, chosen: NDArray[np.int64]) -> Floats | None:
     """Return the vectors of chosen rows in their order, ``(k, dim)``; None where there are none."""
-    stack = rows.arrays.stack
-    if stack is None or not len(chosen):
+    if rows.arrays.stack is None or not len(chosen):
         return None
-    positions = rows.positions[chosen]
+    return _vectors_at(rows.arrays, rows.positions[chosen])
+
+
+def _vectors_at(arrays: PageArrays, positions: NDArray[np.int64]) -> Floats:
+    """Return the vectors at positions in their order, ``(k, dim)``."""
+    assert arrays.stack is not None
     order = np.argsort(positions)
-    found = np.empty((len(chosen), stack.dim), np.float32)
-    found[order] = stack.take(positions[order]).matrix()
+    found = np.empty((len(positions), arrays.stack.dim), np.float32)
+    found[order] = arrays.stack.take(positions[order]).matrix()
     return found
 
 
