@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -14,20 +12,10 @@ import pytest
 from mnemos.errors import InvalidInput
 from mnemos.testing import HashEmbedder
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def generator() -> Iterator[ModuleType]:
-    """Import the generator as the scripts beside it do."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import generator
-
-        yield generator
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-        sys.modules.pop("generator", None)
+def generator(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("generator")
 
 
 @pytest.fixture(scope="module")
