@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -45,9 +46,10 @@ class Handed:
 
     fingerprint = "handed-vectors/1"
 
-    def __init__(self, vectors: PerturbedVectors, dim: int) -> None:
+    def __init__(self, vectors: Iterable[NDArray[np.float32]], dim: int) -> None:
         self.dim = dim
-        self._vectors = vectors
+        self._left = np.empty((0, dim), np.float32)
+        self._blocks = iter(vectors)
         self.question: NDArray[np.float32] | None = None
 
     def embed(self, texts, *, query: bool = False) -> NDArray[np.float32]:
@@ -55,7 +57,10 @@ class Handed:
         if query:
             assert self.question is not None
             return self.question[None]
-        return self._vectors.take(len(texts))
+        while len(self._left) < len(texts):
+            self._left = np.concatenate((self._left, next(self._blocks)))
+        found, self._left = self._left[: len(texts)], self._left[len(texts) :]
+        return found
 
 
 def resident() -> int:
@@ -79,7 +84,7 @@ def real_vectors(data: Path | None) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 def fill(path: Path, real: NDArray[np.float32], memories: int) -> dict[str, float]:
     """Fill a vault, a batch at a time."""
-    words, embedder = Words(), Handed(PerturbedVectors(real), real.shape[1])
+    words, embedder = Words(), Handed(PerturbedVectors(real).blocks(memories), real.shape[1])
     begin, cpu = time.perf_counter(), time.process_time()
     with Memory(path, embedder=embedder) as memory:
         turns = drafts(words, memories)
@@ -127,7 +132,7 @@ def _kept(
 
 def ask(path: Path, questions: NDArray[np.float32]) -> dict[str, object]:
     """Open the vault and ask: how long the first answer takes, the later ones, and what is held."""
-    words, embedder = Words(seed=5), Handed(PerturbedVectors(questions), questions.shape[1])
+    words, embedder = Words(seed=5), Handed((), questions.shape[1])
     with Memory(path, embedder=embedder) as memory:
         cache = memory._vault.cache = PageCache(budget=8 << 30)
 
