@@ -49,35 +49,6 @@ class GeneratedVectors:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-class PerturbedVectors:
-    """Vectors like those of real text, as many as are wanted.
-
-    Each is a mixture of two real vectors with noise that varies as they do, on the unit sphere.
-
-    Parameters
-    ----------
-    real : (n, dim) float32
-        Unit vectors of real texts.
-    noise : float
-        Share of the real spread that is added.
-    """
-
-    def __init__(self, real: NDArray[np.float32], *, noise: float = 0.35, seed: int = 1) -> None:
-        self._real = real
-        self._random = np.random.default_rng(seed)
-        spread = np.cov(real.T) + 1e-6 * np.eye(real.shape[1])
-        self._noise = noise * np.linalg.cholesky(spread).astype(np.float32).T
-
-    def take(self, count: int) -> NDArray[np.float32]:
-        """Return the next ``count`` vectors."""
-        first, second = self._random.integers(0, len(self._real), (2, count))
-        share = self._random.random((count, 1), np.float32) / 2
-        rows = (1 - share) * self._real[first] + share * self._real[second]
-        noise = self._random.standard_normal((count, self._real.shape[1]), np.float32)
-        rows += noise @ self._noise
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
 class Words:
     """Sentences of made-up words, as frequent as words are (Zipf)."""
 
