@@ -152,7 +152,7 @@ class Lever:
             if name != self.without:
                 total += question.weight(name) * share_of(scores)
         for name, scores in (extra or {}).items():
-            total += EXTRA_WEIGHTS[name] * share_of(scores)
+            total += _weight(name, question) * share_of(scores)
         if self.doubling:
             named = signals.speaker_match(rows, list(question.terms))
             total *= 1.0 + named + signals.within(rows, list(question.spans))
@@ -215,6 +215,12 @@ NEIGHBOURS, AFTER = 3, 7
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 _PARTS = re.compile(r"\bboth\b|\band\b|'s\b|’s\b", re.IGNORECASE)
+
+
+def _weight(name: str, question: Question) -> float:
+    """Return what a further list counts; one of meaning as little as the shipped ones, if foreign."""
+    of_meaning = name.startswith("second")
+    return EXTRA_WEIGHTS[name] * (question.weight("meaning") if of_meaning else 1.0)
 
 
 def marginal_relevance(search: Search, rows: signals.Rows, plain: Lever) -> list[int]:
@@ -297,11 +303,10 @@ def two_steps(search: Search, rows: signals.Rows, plain: Lever) -> list[int]:
     longer = " ".join([search.text, *(search.said(rows, row) for row in best)])
     near = signals.meaning(rows, search.embedder.embed([longer], query=True)[0])
     assert near is not None
-    members = signals.window_sum(np.ones(len(rows), np.float32), rows.session)
-    extra = {
-        "second-meaning": near,
-        "second-window": signals.window_sum(near, rows.session) / members,
-    }
+    extra = {"second-meaning": near}
+    if not rows.alone:
+        members = signals.window_sum(np.ones(len(rows), np.float32), rows.session)
+        extra["second-window"] = signals.window_sum(near, rows.session) / members
     return plain.fused(search, rows, extra=extra)
 
 
@@ -439,8 +444,9 @@ def _measure(
             clock.moment = asked.asked_at
             search = pages.search(asked, shared)
             for row in rows:
-                if row.lever.change is not None:
-                    row.lever.run(search)  # what it embeds is not counted
+                row.lever.run(
+                    search
+                )  # what is embedded or loaded for the first time is not counted
                 began = time.process_time()
                 visible, best = row.lever.run(search)
                 row.seconds.append(time.process_time() - began)
