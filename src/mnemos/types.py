@@ -345,6 +345,7 @@ class Trace:
     steps: tuple[Step, ...] = ()
     embedder: str | None = None
     ranker: str | None = None
+    reranker: str | None = None
     notes: tuple[str, ...] = ()
 
 

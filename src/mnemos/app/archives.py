@@ -310,6 +310,10 @@ class Archives(Handle):
         there already is not written twice, and what contradicts is reported. What claims to be
         the user's or the agent's own words is of origin ``import`` afterwards.
 
+        Searches give the same memories with the same scores as where they came from. Only a memory
+        that does not say when it happened (a draft without ``happened_at``; :meth:`add` notes it)
+        counts as having happened when it was imported.
+
         Parameters
         ----------
         path : str or Path

@@ -9,14 +9,14 @@ import uuid
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mnemos.errors import InvalidInput, ModelUnavailable
 from mnemos.kernel.governance.redaction import Detector
-from mnemos.kernel.ports import Embedder, Store
+from mnemos.kernel.ports import Embedder, Reranker, Store
 
 CACHE_VARIABLE = "MNEMOS_CACHE"
 
@@ -224,3 +224,44 @@ def read_embedder(value: Embedder | str | None) -> EmbedderSource:
             "'sentence-transformers:NAME', None, or an object of your own"
         )
     return NamedModel(partial(NAMED[kind], rest))
+
+
+RerankerSource = Callable[[], Reranker | None]
+"""Where a handle gets its reranker from; what is named is opened on first use."""
+
+
+def _open_cross_encoder(name: str) -> Reranker:
+    from mnemos.models.sentence_transformers_reranker import SentenceTransformersReranker
+
+    return SentenceTransformersReranker.open(name)
+
+
+def read_reranker(value: Reranker | str | None) -> RerankerSource:
+    """Return the source of a reranker from what a caller may say.
+
+    Parameters
+    ----------
+    value : Reranker or str or None
+        ``"sentence-transformers:NAME"`` for a cross-encoder on this machine, an object of your
+        own, or None for the order of the ranking.
+
+    Raises
+    ------
+    InvalidInput
+        If a string names none, or an object lacks the port's members.
+    """
+    if isinstance(value, str):
+        kind, _, rest = value.partition(":")
+        if kind != "sentence-transformers" or not rest:
+            raise InvalidInput(
+                f"reranker={value!r} is unknown; allowed: 'sentence-transformers:NAME', None, or "
+                "an object of your own"
+            )
+        return cache(partial(_open_cross_encoder, rest))
+    missing = [name for name in ("fingerprint", "score") if not hasattr(value, name)]
+    if value is not None and missing:
+        raise InvalidInput(
+            f"reranker is a {type(value).__name__} without {', '.join(missing)}; give an object "
+            "with fingerprint and score, a name, or None"
+        )
+    return lambda: value

@@ -170,7 +170,8 @@ class Forgetting(Handle):
 
     def _found(self, scope: Scope, query: str, top_k: int) -> list[str]:
         """Return what a search finds."""
-        recall = Recall(self._vault, self._embedder.get(), self._staged or ())
+        staged = self._staged or ()
+        recall = Recall(self._vault, self._embedder.get(), staged, self._reranker())
         text = read_string("query", query, instead="say what to look for")
         wanted = Query(text=text, top_k=read_count("top_k", top_k))
         return [hit.id for hit in recall.search(self._view(scope), wanted)]

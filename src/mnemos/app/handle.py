@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 
-from mnemos.app.config import EmbedderSource
+from mnemos.app.config import EmbedderSource, RerankerSource
 from mnemos.app.incoming import cleaned, recognised
 from mnemos.app.scopes import (
     read_id,
@@ -71,12 +71,13 @@ class Bound:
 
 
 class Handle:
-    """An opened vault with its tenant, zone and embedder; calls are added by the classes above."""
+    """An opened vault with its tenant, zone and models; calls are added by the classes above."""
 
     _vault: Vault
     _tenant: str
     _zone: tzinfo
     _embedder: EmbedderSource
+    _reranker: RerankerSource
     _staged: list[Staged] | None = None
     _bound: Bound | None = None
     _principal: str = OWNER

@@ -26,7 +26,7 @@ from mnemos.app.upkeep import Upkeep
 from mnemos.app.versions import Versions
 from mnemos.app.writes import Writes
 from mnemos.errors import MnemosError
-from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Store
+from mnemos.kernel.ports import Clock, Embedder, Entropy, Ids, Reranker, Store
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.memories.strength import read_law
 
@@ -63,6 +63,10 @@ class Memory(
     embedder : Embedder, str or None
         ``"auto"`` is the local all-MiniLM-L6-v2, ``"openai:MODEL@BASE_URL"`` a server,
         ``"sentence-transformers:NAME"`` another local one, or your own; None recalls by words.
+    reranker : Reranker, str or None
+        Reads the best hits, twice as many as are asked for and at least 20, each together with the
+        question, and decides their order: ``"sentence-transformers:NAME"``, a cross-encoder, or
+        your own. If it fails, the order stays as it was and the trace says so.
     clock, ids, entropy : ports
         Sources of time, ids and salts; given, they make a run repeatable.
     store : Store or None
@@ -96,6 +100,7 @@ class Memory(
         tenant: str = "default",
         tz: str = "UTC",
         embedder: Embedder | str | None = "auto",
+        reranker: Reranker | str | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
         entropy: Entropy | None = None,
@@ -107,6 +112,7 @@ class Memory(
         self._tenant = read_name("tenant", tenant) or "default"
         self._zone = config.read_zone(tz)
         self._embedder = config.read_embedder(embedder)
+        self._reranker = config.read_reranker(reranker)
         self._seal_key = read_key(seal_key) if seal_key is not None else None
         clock = read_port("clock", clock, "now") or config.SystemClock()
         ids = read_port("ids", ids, "fresh") or config.SystemIds()

@@ -199,7 +199,8 @@ class Reads(Handle):
         return versions
 
     def _recall(self) -> Recall:
-        return Recall(self._vault, self._embedder.get(), self._staged or ())
+        staged = self._staged or ()
+        return Recall(self._vault, self._embedder.get(), staged, self._reranker())
 
     def _query(
         self, text: object, *, top_k: int, kinds: Any, since: Moment, until: Moment

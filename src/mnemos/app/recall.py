@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from mnemos.app.reranking import IN_CONTEXT, Reordered, depth, reorder
 from mnemos.errors import ModelError
 from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.governance import filter_masks
 from mnemos.kernel.governance.views import View
-from mnemos.kernel.ports import Embedder, TokenCounter
+from mnemos.kernel.ports import Embedder, Reranker, TokenCounter
 from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import FULL_TRUST, UNRANKED
 from mnemos.kernel.segments import KINDS
 from mnemos.kernel.vault import Staged, Vault
 from mnemos.retrieval import pack as packing
 from mnemos.retrieval import rank as ranking
-from mnemos.types import TRUSTED, Context, Hit, Hits, MemCube, Query, Step, Trace
+from mnemos.types import TRUSTED, Context, Hit, Hits, MemCube, Query, Reason, Step, Trace
 
 STANDING_KINDS = [KINDS.index(kind) for kind in packing.STANDING]
 MOST_STANDING = 200
@@ -52,28 +53,41 @@ class Recall:
         Embeds questions; None recalls by words.
     staged : sequence of Staged
         Changes to be seen as if they were made.
+    reranker : Reranker or None
+        Decides the order of the best hits; None leaves it to the ranking.
     """
 
     vault: Vault
     embedder: Embedder | None
     staged: Sequence[Staged] = ()
+    reranker: Reranker | None = None
 
     def search(self, view: View, query: Query) -> Hits:
         """Return the best hits for a query in a view, each with its reasons."""
         watch = Stopwatch()
         question = self._question(query, view, watch)
+        wider = query if self.reranker is None else replace(query, top_k=depth(query.top_k))
 
-        def action(reader: Reader) -> tuple[list[int], tuple[Hit, ...]]:
-            ranked = self._ranked(reader, query, question, watch)
-            return [item.cube for item in ranked], tuple(
+        def action(reader: Reader) -> tuple[list[int], list[Hit]]:
+            ranked = self._ranked(reader, wider, question, watch)
+            return [item.cube for item in ranked], [
                 Hit(cube=reader.cube(item.born, item.cube), score=item.score, why=item.why)
                 for item in ranked
-            )
+            ]
 
-        numbers, hits = self.vault.read(view, action, self.staged)
-        self._count(view, numbers)
-        watch.lap("fetch", hits=len(hits))
-        return Hits(hits, self._trace(watch, question))
+        numbers, fetched = self.vault.read(view, action, self.staged)
+        watch.lap("fetch", hits=len(fetched))
+        order = self._reordered(query, [hit.cube for hit in fetched], watch)
+        places = order.places[: query.top_k]
+        self._count(view, [numbers[place] for place in places])
+        hits = [fetched[place] for place in places]
+        if order.scores:
+            scores = order.scores[: query.top_k]
+            hits = [
+                _read_again(hit, rank, score)
+                for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), start=1)
+            ]
+        return Hits(tuple(hits), self._trace(watch, question, order))
 
     def context(self, view: View, query: Query, *, budget: int, count: TokenCounter) -> Context:
         """Return standing memories and the best evidence, packed within a token budget."""
@@ -87,6 +101,9 @@ class Recall:
 
         numbers, found, standing = self.vault.read(view, action, self.staged)
         watch.lap("fetch", hits=len(found), standing=len(standing))
+        order = self._reordered(query, found[:IN_CONTEXT], watch)
+        places = [*order.places, *range(len(order.places), len(found))]
+        numbers, found = [numbers[place] for place in places], [found[place] for place in places]
         named = {cube.id for cube in standing}
         evidence = [cube for cube in found if cube.id not in named]
         packed = packing.pack(standing, evidence, budget=budget, count=count)
@@ -101,8 +118,15 @@ class Recall:
             citations=packed.citations,
             tainted=packed.tainted,
             max_trust=packed.max_trust,
-            trace=self._trace(watch, question),
+            trace=self._trace(watch, question, order),
         )
+
+    def _reordered(self, query: Query, cubes: Sequence[MemCube], watch: Stopwatch) -> Reordered:
+        """Return the order of the best hits; models run here, when the snapshot is closed."""
+        order = reorder(self.reranker, query.text, cubes)
+        if self.reranker is not None:
+            watch.lap("rerank", texts=len(cubes))
+        return order
 
     def _count(self, view: View, cubes: list[int]) -> None:
         """Note that cubes were read; not the past, nor what is staged and has no number yet."""
@@ -163,7 +187,7 @@ class Recall:
             reader.cube(int(born[place]), int(cube[place])) for place in chosen[-MOST_STANDING:]
         ]
 
-    def _trace(self, watch: Stopwatch, question: ranking.Question) -> Trace:
+    def _trace(self, watch: Stopwatch, question: ranking.Question, order: Reordered) -> Trace:
         notes: tuple[str, ...] = ()
         if self.embedder is None:
             notes = ("no embedder: recalled by words only",)
@@ -175,8 +199,16 @@ class Recall:
             if self.embedder and question.vector is not None
             else None,
             ranker=ranking.NAME,
-            notes=notes,
+            reranker=self.reranker.fingerprint if self.reranker and order.scores else None,
+            notes=(*notes, order.note) if order.note else notes,
         )
+
+
+def _read_again(hit: Hit, rank: int, score: float) -> Hit:
+    """Return a hit as a model scored it: that is all of its score, whatever found it before."""
+    reason = Reason(signal="reranker", rank=rank, value=round(score, 4), share=1.0)
+    found = tuple(replace(before, share=0.0) for before in hit.why)
+    return replace(hit, score=score, why=(reason, *found))
 
 
 def _narrow(arrays: PageArrays, mask: ranking.Mask, query: Query) -> ranking.Mask:

@@ -124,6 +124,7 @@ def trace_document(trace: Trace) -> dict[str, Any]:
     return {
         "ranker": trace.ranker,
         "embedder": trace.embedder,
+        "reranker": trace.reranker,
         "notes": list(trace.notes),
         "steps": [{"name": step.name, "ms": step.ms, **step.counts} for step in trace.steps],
     }

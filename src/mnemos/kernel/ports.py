@@ -258,15 +258,15 @@ class ChatModel(Protocol):
 
 
 class Reranker(Protocol):
-    """Scores texts against a query, the slower and better way."""
+    """Scores texts by reading each together with the question: the slower and better way."""
 
     @property
     def fingerprint(self) -> str:
-        """Model and hash of its weights."""
+        """Model and hash of its weights; named in the trace of every answer it ordered."""
         ...
 
-    def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return one score per text, ``(n,)``, larger is better."""
+    def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one finite score per text, ``(n,)``, in the order given; larger is better."""
         ...
 
 

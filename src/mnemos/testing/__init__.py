@@ -20,6 +20,7 @@ from mnemos.testing.clock import SimClock
 from mnemos.testing.embedder import HashEmbedder
 from mnemos.testing.faults import CountFaults, KillAt, RaiseAt, disk_full
 from mnemos.testing.ids import SeededEntropy, SeededIds
+from mnemos.testing.reranker import ScriptedReranker
 from mnemos.testing.store_checks import check_store, store_checks
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "KillAt",
     "RaiseAt",
     "ScriptedChat",
+    "ScriptedReranker",
     "SeededEntropy",
     "SeededIds",
     "SimClock",
