@@ -33,7 +33,7 @@ def large_from(rows):
         patch.setattr(codes, "ROWS_PER_CELL", 30)
         patch.setattr(codes, "FEWEST_PROBES", 2)
         patch.setattr(codes, "MORE_PROBES", 2)
-        patch.setattr(pages, "MOST_OUTSIDE", 100)
+        patch.setattr(codes, "MOST_LOOSE", 100)
         yield
 
 
@@ -120,9 +120,24 @@ def test_a_page_that_grows_is_what_it_would_be_read_afresh(memory):
         for word in ("alone", WORDS[0], WORDS[9]):
             term = hash_of(word)
             assert all(map(np.array_equal, grown.lookup(term), read.lookup(term)))
+    assert codes.basis(ROWS) < codes.basis(len(grown))
+
+
+def test_a_page_that_grew_answers_as_one_that_is_read(memory, monkeypatch):
+    """Also where it grew over the size from which its cells are made anew."""
+    monkeypatch.setattr(large_pages, "CANDIDATES", 64)
+    for step in range(7):
+        memory.search("anything", user_id="u")
+        memory._vault.cache.settle()
+        memory.add_many(turns(30, seed=20 + step, first=ROWS + 30 * step), user_id="u")
+    memory.search("anything", user_id="u")
     memory._vault.cache.settle()
-    arrays, _ = page_of(memory)
-    assert len(arrays) - len(arrays.stack._cells) <= 100
+    before = [[(hit.id, hit.score) for hit in memory.search(q, user_id="u")] for q in questions()]
+    memory._vault.cache = PageCache()
+    memory.search("anything", user_id="u")
+    memory._vault.cache.settle()
+    again = [[(hit.id, hit.score) for hit in memory.search(q, user_id="u")] for q in questions()]
+    assert again == before
 
 
 def hash_of(word):

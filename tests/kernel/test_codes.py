@@ -58,10 +58,14 @@ def test_the_same_codes_give_the_same_cells():
     assert one.probes == other.probes
 
 
-def test_newer_rows_join_the_nearest_cell():
+def test_newer_rows_join_the_nearest_cell_as_if_all_were_read_at_once():
     codes = Codes.of(some_vectors(6_000))
-    grown = Cells.of(codes.part(slice(5_000))).with_rows(codes)
-    assert len(grown) == 6_000
-    vectors = codes.coarse[5_000:].astype(np.float32)
-    assert np.array_equal(grown.cell[5_000:], np.argmax(vectors @ grown.centroids.T, axis=1))
-    assert 5_555 in grown.near(codes.rows(np.array([5_555]))[0])
+    grown = Cells.of(codes.part(slice(5_000))).with_rows(codes.part(slice(5_500))).with_rows(codes)
+    read = Cells.of(codes)
+    assert len(grown) == len(read) == 6_000
+    assert np.array_equal(grown.cell, read.cell)
+    assert len(grown.order) < len(read.order)
+    for place in (3, 4_999, 5_555):
+        query = codes.rows(np.array([place]))[0]
+        assert place in read.near(query)
+        assert np.array_equal(grown.near(query), read.near(query))

@@ -51,7 +51,7 @@ class Vectors:
         Matrices, ``(m, dim)`` float32 or codes of them, with the places of their rows that count;
         None means all of them.
     cells : Cells or None
-        Where to look in the first rows of the only piece, for search that need not be exact.
+        Where to look in the only piece, which are codes, for search that need not be exact.
     """
 
     def __init__(self, pieces: Sequence[Piece], cells: Cells | None = None) -> None:
@@ -116,8 +116,7 @@ class Vectors:
         if self._cells is not None and len(places) > most:
             codes = self._pieces[0][0]
             assert isinstance(codes, Codes)
-            newer = np.arange(len(self._cells), len(codes))
-            near = np.concatenate((self._cells.near(query), newer))
+            near = self._cells.near(query)
             near = near[mask[near]]
             if len(near) >= most:
                 places, scores = near, codes.dot(query, near)

@@ -11,7 +11,6 @@ them lies in the vault, and what is erased or hidden is left out by the same mas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +42,9 @@ TRIALS = 32
 
 RECALL = 0.99
 """Share of the true best ten that the trials must find, or more cells are looked into."""
+
+MOST_LOOSE = 8_192
+"""Newer rows that are looked through one by one before all are put in order again."""
 
 BEST = 10
 FEWEST_PROBES = 16
@@ -157,7 +159,8 @@ class Codes:
 class Cells:
     """Which rows lie near which of some directions.
 
-    Made from the first rows of a page and kept while it grows: a new row joins the nearest cell.
+    The directions come from the first rows of a page, as many as the greatest power of two that it
+    holds; every later row joins the nearest. A page that grew has so the cells of one that is read.
 
     Parameters
     ----------
@@ -167,12 +170,26 @@ class Cells:
         Cells a question looks into.
     cell : (n,) uint16
         The cell of each row.
+    order : (m,) int32
+        The places of the first ``m`` rows, cell by cell; the others are looked through.
     """
 
-    def __init__(self, centroids: Floats, probes: int, cell: NDArray[np.uint16]) -> None:
+    def __init__(
+        self,
+        centroids: Floats,
+        probes: int,
+        cell: NDArray[np.uint16],
+        order: NDArray[np.int32] | None = None,
+    ) -> None:
+        import numpy as np
+
         self.centroids = centroids
         self.probes = probes
         self.cell = cell
+        if order is None:
+            order = np.argsort(cell, kind="stable").astype(np.int32)
+        self.order = order
+        self._bounds = np.searchsorted(cell[order], np.arange(len(centroids) + 1))
 
     @classmethod
     def of(cls, codes: Codes) -> Cells:
@@ -182,16 +199,17 @@ class Cells:
         """
         import numpy as np
 
-        random = np.random.default_rng(len(codes))
-        count = max(2, min(len(codes) // ROWS_PER_CELL, 65_535))
-        sample = random.choice(len(codes), min(len(codes), SAMPLE_PER_CELL * count), replace=False)
-        centroids = _means(codes.rows(np.sort(sample)), count, random)
-        cells = cls(centroids, FEWEST_PROBES, _nearest_of(codes, centroids))
-        pairs = random.choice(len(codes), (2, TRIALS))
-        trials = codes.rows(pairs[0]) + codes.rows(pairs[1])  # between rows, as questions are
-        while cells.probes < count and cells.recall(codes, trials) < RECALL:
+        first = codes.part(slice(basis(len(codes))))
+        random = np.random.default_rng(len(first))
+        count = max(2, min(len(first) // ROWS_PER_CELL, 65_535))
+        sample = random.choice(len(first), min(len(first), SAMPLE_PER_CELL * count), replace=False)
+        centroids = _means(first.rows(np.sort(sample)), count, random)
+        cells = cls(centroids, FEWEST_PROBES, _nearest_of(first, centroids))
+        pairs = random.choice(len(first), (2, TRIALS))
+        trials = first.rows(pairs[0]) + first.rows(pairs[1])  # between rows, as questions are
+        while cells.probes < count and cells.recall(first, trials) < RECALL:
             cells.probes = min(cells.probes + MORE_PROBES, count)
-        return cells
+        return cells.with_rows(codes)
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -199,29 +217,16 @@ class Cells:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.cell.nbytes + self._order.nbytes + self.centroids.nbytes
-
-    @cached_property
-    def _order(self) -> NDArray[np.int32]:
-        """All places, cell by cell."""
-        import numpy as np
-
-        return np.argsort(self.cell, kind="stable").astype(np.int32)
-
-    @cached_property
-    def _bounds(self) -> Places:
-        """Where each cell begins among the places, and the end."""
-        import numpy as np
-
-        return np.searchsorted(self.cell[self._order], np.arange(len(self.centroids) + 1))
+        return self.cell.nbytes + self.order.nbytes + self.centroids.nbytes
 
     def with_rows(self, codes: Codes) -> Cells:
-        """Return these cells with all rows of the codes; those behind ours join them."""
+        """Return these cells with all rows of the codes; those behind ours join the nearest."""
         import numpy as np
 
         new = _nearest_of(codes.part(slice(len(self), None)), self.centroids)
         cell = np.concatenate((self.cell, new))
-        return Cells(self.centroids, self.probes, cell)
+        loose = len(cell) - len(self.order)
+        return Cells(self.centroids, self.probes, cell, self.order if loose < MOST_LOOSE else None)
 
     def near(self, query: Floats) -> Places:
         """Return the places of the rows in the cells nearest to a query, ascending."""
@@ -229,8 +234,10 @@ class Cells:
 
         likeness = self.centroids @ query
         best = np.argpartition(-likeness, min(self.probes, len(likeness)) - 1)[: self.probes]
-        parts = [self._order[self._bounds[cell] : self._bounds[cell + 1]] for cell in best]
-        return np.sort(np.concatenate(parts)).astype(np.int64)
+        parts = [self.order[self._bounds[cell] : self._bounds[cell + 1]] for cell in best]
+        loose = np.isin(self.cell[len(self.order) :], best)
+        found = np.sort(np.concatenate(parts)).astype(np.int64)
+        return np.concatenate((found, np.flatnonzero(loose) + len(self.order)))
 
     def recall(self, codes: Codes, queries: Floats) -> float:
         """Return the share of the true best ten of queries ``(q, dim)`` that the cells hold."""
@@ -240,6 +247,15 @@ class Cells:
         for query, best in zip(queries, _best(codes, queries), strict=True):
             found += int(np.isin(best, self.near(query)).sum())
         return found / (BEST * len(queries))
+
+
+def basis(rows: int) -> int:
+    """Return how many rows of a page its directions are made from.
+
+    >>> basis(1_000_000), basis(131_072)
+    (524288, 131072)
+    """
+    return 1 << (rows.bit_length() - 1)
 
 
 def _means(sample: Floats, count: int, random: np.random.Generator) -> Floats:

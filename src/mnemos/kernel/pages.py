@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mnemos.kernel import schema
 from mnemos.kernel.arrays import PageArrays, Vectors, choose, join
 from mnemos.kernel.branches import Line, own_cubes
-from mnemos.kernel.codes import LARGE_ROWS, Cells, Codes
+from mnemos.kernel.codes import LARGE_ROWS, Cells, Codes, basis
 from mnemos.kernel.ports import ReadTx, Table
 from mnemos.kernel.postings import Postings, decode_postings, invert, revert, together
 from mnemos.kernel.schema import ALIVE, Page, Segment, Version
@@ -47,9 +47,6 @@ MOST_ENDED = 0.1
 SEGMENTS_AT_ONCE = 64
 """Segments read together, their posting lists joined: a large page is then never held twice, and a
 term is looked up in few places."""
-
-MOST_OUTSIDE = 8_192
-"""Rows of a large page that lie in no cell yet before a thread finds theirs."""
 
 
 def _growing(old: NDArray[Any] | None, n: int, new: NDArray[Any], room: int = 0) -> NDArray[Any]:
@@ -224,26 +221,27 @@ class PageCache:
         """Let a thread find the cells of a large page, unless they are known or one is at it."""
         if cached.codes is None:
             return
-        known = 0 if cached.cells is None else len(cached.cells)
-        running = self._finding.get(key)
-        if (known and cached.n - known <= MOST_OUTSIDE) or (running and running.is_alive()):
+        if cached.cells is not None and basis(len(cached.cells)) == basis(cached.n):
             return
-        arguments = (key, cached, cached.codes.part(slice(cached.n)), cached.cells)
+        running = self._finding.get(key)
+        if running is not None and running.is_alive():
+            return
+        arguments = (key, cached, cached.codes.part(slice(cached.n)))
         thread = threading.Thread(
             target=self._found_cells, args=arguments, name="mnemos-cells", daemon=True
         )
         self._finding[key] = thread
         thread.start()
 
-    def _found_cells(
-        self, key: PageKey, cached: _Cached, codes: Codes, cells: Cells | None
-    ) -> None:
-        """Find the cells of codes, or of their newer rows, and give them to the page."""
-        found = Cells.of(codes) if cells is None else cells.with_rows(codes)
+    def _found_cells(self, key: PageKey, cached: _Cached, codes: Codes) -> None:
+        """Find the cells of codes and give them to the page they are of."""
+        found = Cells.of(codes)
         with self._lock:
             if self._held.get(key) is cached:
                 cached.cells = found
-                cached.arrays = replace(cached.arrays, stack=_stack(cached))
+                cached.arrays = replace(cached.arrays, stack=_stack(cached), memo={}).grown(
+                    cached.arrays
+                )
 
     def settle(self) -> None:
         """Wait until the cells of every page held are known."""
@@ -500,7 +498,13 @@ def _append_vectors(cached: _Cached, n: int, vectors: NDArray[np.float32], room:
 def _stack(cached: _Cached) -> Vectors | None:
     """Return the vectors of a page, or what stands for them."""
     if cached.codes is not None:
-        return Vectors([(cached.codes.part(slice(cached.n)), None)], cached.cells)
+        codes = cached.codes.part(slice(cached.n))
+        cells = cached.cells
+        if cells is not None and basis(len(cells)) != basis(cached.n):
+            cached.cells = cells = None  # a thread finds those that such a page has
+        if cells is not None and len(cells) < cached.n:
+            cached.cells = cells = cells.with_rows(codes)
+        return Vectors([(codes, None)], cells)
     return None if cached.vectors is None else Vectors([(cached.vectors[: cached.n], None)])
 
 

@@ -102,7 +102,7 @@ def find(
     if stack is None or vector is None or stack.dim != len(vector):
         vector = None
     looked_up = _rarest(page, [arrays.lookup(term) for term in terms])
-    places = _with_neighbours(page.rows, _best(page, looked_up, vector))
+    places = _with_neighbours(page.rows, _best(arrays, page, looked_up, vector))
     rows = Rows(
         arrays, page.rows.positions[places], page.rows.session[places], page.rows.length[places]
     )
@@ -139,7 +139,7 @@ def _rarest(page: _Arranged, found: list[tuple[Places, Floats]]) -> list[_Term]:
     return terms
 
 
-def _best(page: _Arranged, terms: list[_Term], vector: Floats | None) -> Places:
+def _best(arrays: PageArrays, page: _Arranged, terms: list[_Term], vector: Floats | None) -> Places:
     """Return the places of the best rows by words, by the words around, and by meaning."""
     rows = page.rows
     found: list[Places] = []
@@ -155,10 +155,9 @@ def _best(page: _Arranged, terms: list[_Term], vector: Floats | None) -> Places:
         if not rows.alone:
             found.append(_top(held, _around(scores, held, rows.session)))
     if vector is not None:
-        assert rows.arrays.stack is not None
-        near = rows.arrays.stack.near(vector, page.mask, 2 * CANDIDATES)
-        likeness = signals.nearness(rows.arrays, np.sort(near), vector)
-        found.append(page.place[_top(np.sort(near), likeness)])
+        assert arrays.stack is not None
+        near = np.sort(arrays.stack.near(vector, page.mask, 2 * CANDIDATES))
+        found.append(page.place[_top(near, signals.nearness(arrays, near, vector))])
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
