@@ -75,34 +75,36 @@ class Binding:
         """
         if self.tenant is None:
             return ()
-        given = dict(zip(columns, prefix, strict=False))
-        names = table.row._fields
-        found: list[tuple[str, str | int]] = []
+        names, given = table.row._fields, columns[: len(prefix)]
+        held: Conditions = ()
         if "tenant" in names:
-            self._hold(table, given, found, "tenant", (self.tenant,))
+            held = self._hold(table, given, prefix, "tenant", (self.tenant,))
         if self._name is None:
-            return tuple(found)
+            return held
         if table is schema.SUBJECTS:
-            self._hold(table, given, found, "name", (self._name,))
-        elif "subject" in names:
-            self._hold(table, given, found, "subject", (self._subject(tx), TENANT_WIDE))
-        return tuple(found)
+            return held + self._hold(table, given, prefix, "name", (self._name,))
+        if "subject" in names:
+            allowed = (self._subject(tx), TENANT_WIDE)
+            return held + self._hold(table, given, prefix, "subject", allowed)
+        return held
 
     def _hold(
         self,
         table: Table[Any],
-        given: dict[str, str | int],
-        found: list[tuple[str, str | int]],
+        given: tuple[str, ...],
+        prefix: Key,
         column: str,
         allowed: tuple[str | int, ...],
-    ) -> None:
+    ) -> Conditions:
+        """Return a condition on a column, none where the prefix gives it as it is allowed."""
         if column not in given:
-            found.append((column, allowed[0]))
-        elif given[column] not in allowed:
+            return ((column, allowed[0]),)
+        if prefix[given.index(column)] not in allowed:
             raise ScopeViolation(
                 f"a read of {table.name} asked for another {column} than its view is bound to; "
                 "nothing was read"
             )
+        return ()
 
     def _subject(self, tx: ReadTx) -> int:
         if self._number is None:

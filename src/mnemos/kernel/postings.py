@@ -117,6 +117,33 @@ def invert(rows: Sequence[bytes]) -> Postings:
     return Postings(unique, offsets, positions[order], counts[order])
 
 
+class Deferred:
+    """Rows whose lists are inverted when a term is first looked up, if one ever is.
+
+    A page is brought up to date at each addition, and often nobody searches between two.
+
+    Parameters
+    ----------
+    rows : sequence of bytes
+        As :func:`encode_terms` wrote them; not changed afterwards.
+
+    Examples
+    --------
+    >>> [array.tolist() for array in Deferred([encode_terms({5: 3})]).lookup(5)]
+    [[0], [3]]
+    """
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._rows = rows
+        self._block: Postings | None = None
+
+    def lookup(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Return the rows that hold a term and how often; empty arrays if none does."""
+        if self._block is None:
+            self._block = invert(self._rows)
+        return self._block.lookup(term)
+
+
 def together(blocks: Sequence[tuple[int, Postings]]) -> Postings:
     """Return blocks of rows, each with the position of its first, as one block.
 
