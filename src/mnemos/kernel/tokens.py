@@ -168,9 +168,14 @@ def term_hash(term: str) -> int:
     return int.from_bytes(digest, "little", signed=True) or 1
 
 
+@lru_cache(maxsize=1 << 16)
+def _filed(word: str) -> int:
+    return term_hash(_term(word))
+
+
 def count_terms(text: str) -> Counter[int]:
     """Return how often each term occurs, by hash."""
-    return Counter(map(term_hash, terms(text)))
+    return Counter(map(_filed, words(text)))
 
 
 def name_hash(name: str | None) -> int:
