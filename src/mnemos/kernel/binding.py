@@ -75,36 +75,20 @@ class Binding:
         """
         if self.tenant is None:
             return ()
-        names, given = table.row._fields, columns[: len(prefix)]
+        tenant_at, owner, owner_at = _scope_columns(table, columns[: len(prefix)])
         held: Conditions = ()
-        if "tenant" in names:
-            held = self._hold(table, given, prefix, "tenant", (self.tenant,))
-        if self._name is None:
+        if tenant_at == _NOT_GIVEN:
+            held = (("tenant", self.tenant),)
+        elif tenant_at is not None and prefix[tenant_at] != self.tenant:
+            raise _violation(table, "tenant")
+        if self._name is None or owner_at is None:
             return held
-        if table is schema.SUBJECTS:
-            return held + self._hold(table, given, prefix, "name", (self._name,))
-        if "subject" in names:
-            allowed = (self._subject(tx), TENANT_WIDE)
-            return held + self._hold(table, given, prefix, "subject", allowed)
+        allowed = (self._name,) if owner == "name" else (self._subject(tx), TENANT_WIDE)
+        if owner_at == _NOT_GIVEN:
+            return (*held, (owner, allowed[0]))
+        if prefix[owner_at] not in allowed:
+            raise _violation(table, owner)
         return held
-
-    def _hold(
-        self,
-        table: Table[Any],
-        given: tuple[str, ...],
-        prefix: Key,
-        column: str,
-        allowed: tuple[str | int, ...],
-    ) -> Conditions:
-        """Return a condition on a column, none where the prefix gives it as it is allowed."""
-        if column not in given:
-            return ((column, allowed[0]),)
-        if prefix[given.index(column)] not in allowed:
-            raise ScopeViolation(
-                f"a read of {table.name} asked for another {column} than its view is bound to; "
-                "nothing was read"
-            )
-        return ()
 
     def _subject(self, tx: ReadTx) -> int:
         if self._number is None:
@@ -156,6 +140,37 @@ class Binding:
                 f"a write to {table.name} came through the view of one subject, which only reads; "
                 "open the transaction with the view of its tenant"
             )
+
+
+_NOT_GIVEN = -1
+_PLACES: dict[tuple[str, tuple[str, ...]], tuple[int | None, str, int | None]] = {}
+
+
+def _scope_columns(table: Table[Any], given: tuple[str, ...]) -> tuple[int | None, str, int | None]:
+    """Return where a prefix gives the tenant, by which column a table names whose a row is, and where.
+
+    A place is None where the table has no such column. Worked out once for each way to walk a table.
+    """
+    found = _PLACES.get((table.name, given))
+    if found is None:
+        owner = "name" if table is schema.SUBJECTS else "subject"
+        places = [
+            None
+            if name not in table.row._fields
+            else given.index(name)
+            if name in given
+            else _NOT_GIVEN
+            for name in ("tenant", owner)
+        ]
+        found = _PLACES[table.name, given] = (places[0], owner, places[1])
+    return found
+
+
+def _violation(table: Table[Any], column: str) -> ScopeViolation:
+    return ScopeViolation(
+        f"a read of {table.name} asked for another {column} than its view is bound to; nothing was "
+        "read"
+    )
 
 
 class BoundTx:

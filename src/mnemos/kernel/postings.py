@@ -74,6 +74,7 @@ class Postings:
     def lookup_all(self, terms: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the entries of several terms at once: their rows, and each one's place in ``terms``.
 
+        >>> import numpy as np
         >>> block = invert([encode_terms({5: 1}), encode_terms({5: 3, 9: 1})])
         >>> [array.tolist() for array in block.lookup_all(np.array([9, 4, 5]))]
         [[1, 0, 1], [0, 2, 2]]
