@@ -195,7 +195,9 @@ def _cues(code: str) -> frozenset[str]:
 @cache
 def _every_cue() -> frozenset[str]:
     """List the cues of all languages ASCII can spell: without one or a digit, no table is run."""
-    return frozenset().union(*(_cues(tongue.code) for tongue in LANGUAGES if not tongue.script))
+    return frozenset[str]().union(
+        *(_cues(tongue.code) for tongue in LANGUAGES if not tongue.script)
+    )
 
 
 # --- patterns --------------------------------------------------------------------------------
