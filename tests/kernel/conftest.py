@@ -297,4 +297,5 @@ def small_segments():
         patch.setattr(segments, "SEGMENT_ROWS", 5)
         patch.setattr(segments, "SEAL_ROWS", 2)
         patch.setattr(pages, "SEAL_ROWS", 2)
+        patch.setattr(pages, "SEGMENT_ROWS", 5)
         yield

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, cast
 
 from mnemos.app.scopes import read_metadata, read_name
@@ -46,6 +47,11 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
     "hold": (bool,),
 }
 
+_FIELDS = tuple(item.name for item in fields(Header))
+_VALUES: Callable[[object], tuple[Any, ...]] = attrgetter(*_FIELDS)
+_DEFAULTS = _VALUES(Header())
+_PARTS: Callable[[object], tuple[Any, ...]] = attrgetter("payload", "header", "state")
+
 
 def check_draft(draft: object) -> Draft:
     """Return a draft if every field is of the type it promises.
@@ -60,7 +66,7 @@ def check_draft(draft: object) -> Draft:
             f"drafts holds a {type(draft).__name__}; each must be a Draft (`add` takes texts and "
             "messages)"
         )
-    payload, header, state = (getattr(draft, item.name) for item in fields(Draft))
+    payload, header, state = _PARTS(draft)
     if not isinstance(payload, (Text, Activation, Parameters)):
         raise _wrong("payload", payload, "a Text, Activation or Parameters")
     if isinstance(payload, Text):
@@ -69,8 +75,9 @@ def check_draft(draft: object) -> Draft:
         raise _wrong("header", header, "a Header")
     if not isinstance(state, State):
         raise _wrong("state", state, "a State")
-    for item in fields(Header):
-        _check(item.name, getattr(header, item.name))
+    for name, value, default in zip(_FIELDS, _VALUES(header), _DEFAULTS, strict=True):
+        if value is not default:
+            _check(name, value)
     check_validity(header.valid_from, header.valid_to)
     return draft
 

@@ -8,8 +8,10 @@ trusted, in the vault and in the very call; where there is neither, nothing is d
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mnemos.errors import Forbidden
@@ -27,9 +29,6 @@ from mnemos.kernel.vault import Staged, Vault
 from mnemos.types import CEILINGS, TRUSTED, Header, Link, MemCube, Origin, Payload, Text
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mnemos.retrieval.echoes import Lists, Repeated
 
 MOST_LINKS = 32
@@ -72,11 +71,11 @@ def recognised(
     told = [together.sources(change, place) for place, change in enumerate(given, len(before))]
 
     def action(reader: Reader) -> list[Change] | None:
-        page = reader.page()
-        if page is None:
+        arrays = reader.arrays()
+        if arrays is None:
             return None
-        known = _Known(reader, vault.reads.handed_out(view.tenant, view.subject), *page)
-        if not known.mask.any():
+        known = _Known(reader, vault.reads.handed_out(view.tenant, view.subject), arrays)
+        if not known.has_rows:
             return None
         return [known.marked(*pair) for pair in zip(given, told, strict=True)]
 
@@ -214,21 +213,26 @@ class _Together:
     """
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        import numpy as np
-
         pairs = [
             (place, item)
             for place, item in enumerate(changes)
             if isinstance(item, Add) and _is_low(item)
         ]
-        self._places = np.array([place for place, _ in pairs], np.int64)
+        self._places = [place for place, _ in pairs]
         self._lists: tuple[int, Lists] | None = None
-        self._additions = additions = [item for _, item in pairs]
+        self._additions = [item for _, item in pairs]
+
+    @cached_property
+    def arrays(self) -> PageArrays:
+        """The additions as a page; most calls bring none that something else could repeat."""
+        import numpy as np
+
+        additions = self._additions
         columns = np.zeros((len(additions), len(COLUMNS)), np.int64, order="F")
         terms = [encode_terms(count_terms(_words(item))) for item in additions]
         columns[:, COLUMNS.index("length")] = 1
         blocks = ((0, invert(terms)),) if terms else ()
-        self.arrays = PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
+        return PageArrays(columns, np.zeros(len(additions), np.int64), None, blocks)
 
     def outside(self, position: int) -> str:
         """Return of an addition's words those that are not trusted."""
@@ -248,20 +252,21 @@ class _Together:
 
     def sources(self, change: Change, place: int) -> list[_Source]:
         """Return what a change repeats of the same call, in which it stands at a place."""
-        if not isinstance(change, (Add, Update)) or not _words(change):
+        if not self._places or self._places[0] >= place:
             return []
-        if not (self._places < place).any():
+        if not isinstance(change, (Add, Update)) or not _words(change):
             return []
         return _repeated(change, self._earlier(place), self)
 
     def _earlier(self, place: int) -> Lists:
         """Return the lists of what stands before a place: who says it first repeats nothing."""
+        import numpy as np
+
         from mnemos.retrieval.echoes import Lists
 
-        earlier = self._places < place
-        count = int(earlier.sum())
+        count = bisect_left(self._places, place)
         if self._lists is None or self._lists[0] != count:
-            self._lists = count, Lists(self.arrays, earlier)
+            self._lists = count, Lists(self.arrays, np.arange(len(self._places)) < count)
         return self._lists[1]
 
 
@@ -274,7 +279,7 @@ class _Known:
         Opened on everything the writer may read.
     handed_out : collection of str
         Ids this process gave to callers.
-    arrays, mask
+    arrays : PageArrays
         The page.
     """
 
@@ -283,7 +288,6 @@ class _Known:
         reader: Reader,
         handed_out: Collection[str],
         arrays: PageArrays,
-        mask: NDArray[np.bool_],
     ) -> None:
         import numpy as np
 
@@ -292,13 +296,17 @@ class _Known:
         self.arrays = arrays
         self._reader = reader
         self._cubes: dict[int, MemCube] = {}
-        cubes, worded = arrays.column("cube"), arrays.column("length") > 0
+        worded = arrays.column("length") > 0
+        self._low = worded & (arrays.column("trust") < TRUSTED * FULL_TRUST)
+        self.recalled = np.zeros(len(arrays), bool)
         recalled = np.fromiter(reader.recalled(handed_out), np.int64)
-        self.recalled = mask & worded & np.isin(cubes, recalled)
-        low = worded & (arrays.column("trust") < TRUSTED * FULL_TRUST)
         # The owner's text is compared with what has ended or expired as well: it was read by agents.
-        self._low = low if reader.view.rights is None else low & mask
-        self.mask = self.recalled | self._low
+        sees_all = reader.view.rights is None
+        if len(recalled) or not sees_all:
+            mask = reader.mask(arrays)
+            self.recalled = mask & worded & np.isin(arrays.column("cube"), recalled)
+            self._low = self._low if sees_all else self._low & mask
+        self.has_rows = bool(self._low.any() or self.recalled.any())
         self._lists = Lists(arrays, self._low), Lists(arrays, self.recalled)
 
     def cube(self, position: int) -> MemCube:

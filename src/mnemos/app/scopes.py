@@ -280,4 +280,6 @@ def read_metadata(value: object) -> dict[str, Any] | None:
         raise InvalidInput(
             f"metadata={shown(value)} is not allowed; give a dict of string keys and JSON values"
         )
+    if not value:
+        return {}
     return json.loads(encode_json(checked_metadata(cast("Mapping[str, Any]", value))))

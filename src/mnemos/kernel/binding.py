@@ -75,34 +75,20 @@ class Binding:
         """
         if self.tenant is None:
             return ()
-        given = dict(zip(columns, prefix, strict=False))
-        names = table.row._fields
-        found: list[tuple[str, str | int]] = []
-        if "tenant" in names:
-            self._hold(table, given, found, "tenant", (self.tenant,))
-        if self._name is None:
-            return tuple(found)
-        if table is schema.SUBJECTS:
-            self._hold(table, given, found, "name", (self._name,))
-        elif "subject" in names:
-            self._hold(table, given, found, "subject", (self._subject(tx), TENANT_WIDE))
-        return tuple(found)
-
-    def _hold(
-        self,
-        table: Table[Any],
-        given: dict[str, str | int],
-        found: list[tuple[str, str | int]],
-        column: str,
-        allowed: tuple[str | int, ...],
-    ) -> None:
-        if column not in given:
-            found.append((column, allowed[0]))
-        elif given[column] not in allowed:
-            raise ScopeViolation(
-                f"a read of {table.name} asked for another {column} than its view is bound to; "
-                "nothing was read"
-            )
+        tenant_at, owner, owner_at = _scope_columns(table, columns[: len(prefix)])
+        held: Conditions = ()
+        if tenant_at == _NOT_GIVEN:
+            held = (("tenant", self.tenant),)
+        elif tenant_at is not None and prefix[tenant_at] != self.tenant:
+            raise _violation(table, "tenant")
+        if self._name is None or owner_at is None:
+            return held
+        allowed = (self._name,) if owner == "name" else (self._subject(tx), TENANT_WIDE)
+        if owner_at == _NOT_GIVEN:
+            return (*held, (owner, allowed[0]))
+        if prefix[owner_at] not in allowed:
+            raise _violation(table, owner)
+        return held
 
     def _subject(self, tx: ReadTx) -> int:
         if self._number is None:
@@ -154,6 +140,37 @@ class Binding:
                 f"a write to {table.name} came through the view of one subject, which only reads; "
                 "open the transaction with the view of its tenant"
             )
+
+
+_NOT_GIVEN = -1
+_PLACES: dict[tuple[str, tuple[str, ...]], tuple[int | None, str, int | None]] = {}
+
+
+def _scope_columns(table: Table[Any], given: tuple[str, ...]) -> tuple[int | None, str, int | None]:
+    """Return where a prefix gives the tenant, by which column a table names whose a row is, and where.
+
+    A place is None where the table has no such column. Worked out once for each way to walk a table.
+    """
+    found = _PLACES.get((table.name, given))
+    if found is None:
+        owner = "name" if table is schema.SUBJECTS else "subject"
+        places = [
+            None
+            if name not in table.row._fields
+            else given.index(name)
+            if name in given
+            else _NOT_GIVEN
+            for name in ("tenant", owner)
+        ]
+        found = _PLACES[table.name, given] = (places[0], owner, places[1])
+    return found
+
+
+def _violation(table: Table[Any], column: str) -> ScopeViolation:
+    return ScopeViolation(
+        f"a read of {table.name} asked for another {column} than its view is bound to; nothing was "
+        "read"
+    )
 
 
 class BoundTx:

@@ -11,9 +11,10 @@ import hashlib
 import hmac
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -42,7 +43,12 @@ BLOB_THRESHOLD = 1 << 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_DEFAULTS = {item.name: getattr(Header(), item.name) for item in fields(Header)}
+_FIELDS = tuple(item.name for item in fields(Header))
+_VALUES: Callable[[Header], tuple[Any, ...]] = attrgetter(*_FIELDS)
+_DEFAULTS = _VALUES(Header())
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 _TIMES = frozenset({"happened_at", "valid_from", "valid_to", "expires_at"})
 _SEQUENCES = frozenset({"derived_from", "tags", "entities", "access"})
 
@@ -70,10 +76,7 @@ def encode_json(value: object) -> bytes:
         If the value holds what JSON cannot say (NaN, a set, a lone surrogate …).
     """
     try:
-        text = json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
-        return text.encode()
+        return _ENCODER.encode(value).encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(
             f"a lone surrogate at position {error.start} cannot be stored; repair the text with "
@@ -196,8 +199,8 @@ def encode_header(header: Header) -> dict[str, Any]:
     """Return the fields of a header that differ from their defaults, as JSON values."""
     return {
         name: _encode_field(name, value)
-        for name, default in _DEFAULTS.items()
-        if (value := getattr(header, name)) != default
+        for name, value, default in zip(_FIELDS, _VALUES(header), _DEFAULTS, strict=True)
+        if value is not default and value != default
     }
 
 
@@ -295,7 +298,7 @@ def commitment(salt: bytes, body: bytes) -> bytes:
 
     Without the salt it tells nothing about the content; with both it proves them unchanged.
     """
-    return hmac.new(salt, body, hashlib.sha256).digest()
+    return hmac.digest(salt, body, "sha256")
 
 
 def event_hash(previous: bytes, event: Event) -> bytes:

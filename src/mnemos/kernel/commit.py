@@ -105,6 +105,7 @@ class Commit:
         self._changes = changes
         self._space = space
         self._policies: tuple[retention.PolicyEntry, ...] | None = None
+        self._any_forgotten: bool | None = None
         self._batch = Batch(tx, blobs, changes, now=now, entropy=entropy)
         self._gate = Gate(tx, self._batch.scope, changes.actor, now)
 
@@ -211,7 +212,7 @@ class Commit:
                     "content; pass on_conflict='update' to make this its new version"
                 )
             return
-        if batch.tx.get(schema.FORGOTTEN, (batch.tenant, change.id)) is not None:
+        if self._was_forgotten(change.id):
             raise Conflict(f"memory {change.id} was forgotten and cannot be written again")
         draft = self._gate.incoming(change.draft, self._sources(header))
         if erasure.is_suppressed(batch, draft):
@@ -220,6 +221,17 @@ class Commit:
         self._gate.book(draft, batch.subject())
         batch.write("add", change.id, self._with_lifespan(draft), vectors)
         batch.outcome.ids.append(change.id)
+
+    def _was_forgotten(self, id: str) -> bool:
+        """Return whether an id was forgotten; of many, each is asked about only if any ever was."""
+        tx, tenant, changes = self._batch.tx, self._batch.tenant, self._changes.changes
+        if self._any_forgotten is None:
+            self._any_forgotten = (
+                len(changes) == 1
+                or any(isinstance(change, Forget) for change in changes)
+                or next(tx.scan(schema.FORGOTTEN, (tenant,), limit=1), None) is not None
+            )
+        return self._any_forgotten and tx.get(schema.FORGOTTEN, (tenant, id)) is not None
 
     def _with_lifespan(self, draft: Draft) -> Draft:
         """Return a new memory's draft with the lifespan its kind's policy gives it."""

@@ -16,15 +16,23 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 from mnemos.kernel import schema
-from mnemos.kernel.arrays import PageArrays, Vectors, choose, join
+from mnemos.kernel.arrays import Block, PageArrays, Vectors, choose, join
 from mnemos.kernel.branches import Line, own_cubes
 from mnemos.kernel.codes import LARGE_ROWS, Cells, Codes, basis
 from mnemos.kernel.ports import ReadTx, Table
-from mnemos.kernel.postings import Postings, decode_postings, invert, revert, together
+from mnemos.kernel.postings import (
+    Deferred,
+    Postings,
+    decode_postings,
+    invert,
+    revert,
+    together,
+)
 from mnemos.kernel.schema import ALIVE, Page, Segment, Version
 from mnemos.kernel.segments import (
     COLUMNS,
     SEAL_ROWS,
+    SEGMENT_ROWS,
     PageKey,
     decode_columns,
     grouped,
@@ -476,7 +484,9 @@ def _append(
     cached.dead = np.concatenate((cached.dead, alive))
     cached.tail_terms = cached.tail_terms + tail_terms
     if len(cached.tail_terms) >= SEAL_ROWS:  # or every append would invert them all again
-        cached.sealed = (*cached.sealed, (cached.tail_first, invert(cached.tail_terms)))
+        cached.sealed = _joined(
+            (*cached.sealed, (cached.tail_first, invert(cached.tail_terms))), cached.n
+        )
         cached.tail_first, cached.tail_terms = cached.n, []
 
 
@@ -508,6 +518,16 @@ def _stack(cached: _Cached) -> Vectors | None:
     return None if cached.vectors is None else Vectors([(cached.vectors[: cached.n], None)])
 
 
+def _joined(blocks: tuple[tuple[int, Postings], ...], n: int) -> tuple[tuple[int, Postings], ...]:
+    """Join the last blocks of ``n`` rows where they make up a full one, as segments are joined."""
+    least = SEGMENT_ROWS // SEAL_ROWS
+    if len(blocks) < least or n - blocks[-least][0] > SEGMENT_ROWS:
+        return blocks
+    first = blocks[-least][0]
+    small = [(begin - first, block) for begin, block in blocks[-least:]]
+    return (*blocks[:-least], (first, together(small)))
+
+
 def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
     """Write the deaths after ``since`` into the page and publish its arrays."""
     assert cached.columns is not None
@@ -517,9 +537,9 @@ def _mark(tx: ReadTx, key: PageKey, cached: _Cached, since: int) -> None:
         dead = cached.dead.copy()
         _end(columns, dead, deaths)
         cached.dead = dead
-    blocks = cached.sealed
+    blocks: tuple[tuple[int, Block], ...] = cached.sealed
     if cached.tail_terms:
-        blocks = (*blocks, (cached.tail_first, invert(cached.tail_terms)))
+        blocks = (*blocks, (cached.tail_first, Deferred(cached.tail_terms)))
     new = PageArrays(columns, cached.dead, _stack(cached), blocks)
     cached.arrays = new.grown(cached.arrays)
     cached.past = None

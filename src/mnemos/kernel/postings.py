@@ -25,9 +25,10 @@ _HEADER = struct.Struct("<QQ")
 def encode_terms(counts: Mapping[int, int]) -> bytes:
     """Return one row's terms: int64 hashes ascending, then uint16 counts."""
     hashes = sorted(counts)
-    return struct.pack(
-        f"<{len(hashes)}q{len(hashes)}H", *hashes, *(min(counts[item], _MOST) for item in hashes)
-    )
+    often = [counts[item] for item in hashes]
+    if often and max(often) > _MOST:
+        often = [min(count, _MOST) for count in often]
+    return struct.pack(f"<{len(hashes)}q{len(hashes)}H", *hashes, *often)
 
 
 def decode_terms(data: bytes) -> dict[int, int]:
@@ -69,6 +70,27 @@ class Postings:
             return self.rows[:0], self.counts[:0]
         part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
         return self.rows[part], self.counts[part]
+
+    def lookup_all(self, terms: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the entries of several terms at once: their rows, and each one's place in ``terms``.
+
+        >>> import numpy as np
+        >>> block = invert([encode_terms({5: 1}), encode_terms({5: 3, 9: 1})])
+        >>> [array.tolist() for array in block.lookup_all(np.array([9, 4, 5]))]
+        [[1, 0, 1], [0, 2, 2]]
+        """
+        import numpy as np
+
+        if not len(self.hashes):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        at = np.minimum(self.hashes.searchsorted(terms), len(self.hashes) - 1)
+        which = np.flatnonzero(self.hashes[at] == terms)
+        at = at[which]
+        starts = self.offsets[at].astype(np.int64)
+        sizes = self.offsets[at + 1].astype(np.int64) - starts
+        ends = sizes.cumsum()
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + sizes, sizes)
+        return self.rows[places].astype(np.int64), np.repeat(which, sizes)
 
     def encode(self) -> bytes:
         """Return the block as bytes."""
@@ -115,6 +137,40 @@ def invert(rows: Sequence[bytes]) -> Postings:
     unique, starts = np.unique(hashes[order], return_index=True)
     offsets = np.append(starts, len(order)).astype(np.uint32)
     return Postings(unique, offsets, positions[order], counts[order])
+
+
+class Deferred:
+    """Rows whose lists are inverted when a term is first looked up, if one ever is.
+
+    A page is brought up to date at each addition, and often nobody searches between two.
+
+    Parameters
+    ----------
+    rows : sequence of bytes
+        As :func:`encode_terms` wrote them; not changed afterwards.
+
+    Examples
+    --------
+    >>> [array.tolist() for array in Deferred([encode_terms({5: 3})]).lookup(5)]
+    [[0], [3]]
+    """
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._rows = rows
+        self._block: Postings | None = None
+
+    def lookup(self, term: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Return the rows that hold a term and how often; empty arrays if none does."""
+        return self._inverted().lookup(term)
+
+    def lookup_all(self, terms: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the entries of several terms at once (:meth:`Postings.lookup_all`)."""
+        return self._inverted().lookup_all(terms)
+
+    def _inverted(self) -> Postings:
+        if self._block is None:
+            self._block = invert(self._rows)
+        return self._block
 
 
 def together(blocks: Sequence[tuple[int, Postings]]) -> Postings:

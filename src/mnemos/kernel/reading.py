@@ -104,6 +104,11 @@ class Reader:
 
     def page(self) -> tuple[PageArrays, NDArray[np.bool_]] | None:
         """Return the page's arrays and which rows are visible; None if there is no such page."""
+        arrays = self.arrays()
+        return None if arrays is None else (arrays, self.mask(arrays))
+
+    def arrays(self) -> PageArrays | None:
+        """Return the page's arrays, rows that are not visible among them; None if there is none."""
         if self._subject is None:
             return None
         space = self._space
@@ -114,11 +119,12 @@ class Reader:
             space.space if space else None,
             space.dim if space else 0,
         )
-        arrays = self._cache.load(self._tx, wanted)
-        if arrays is None:
-            return None
+        return self._cache.load(self._tx, wanted)
+
+    def mask(self, arrays: PageArrays) -> NDArray[np.bool_]:
+        """Return which rows of the page's arrays are visible."""
         mask = arrays.visible(self._view)
-        return arrays, mask if self._view.rights is None else self._permitted(arrays, mask)
+        return mask if self._view.rights is None else self._permitted(arrays, mask)
 
     def _permitted(self, arrays: PageArrays, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the rows of a mask that the view's rights show.

@@ -36,6 +36,9 @@ _JOINED_MARKS = "\u0900-\u0963\u0966-\u0dff\u0f18-\u0fbc"
 
 _WORD = rf"(?:[^\W_{_UNSPACED}]|[{_JOINED_MARKS}])"
 _PIECES = re.compile(rf"[{_UNSPACED}]+|{_WORD}+(?:['’]{_WORD}+)*")
+_ASCII_PIECES = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
+"""What the pieces come to in folded ASCII, where most texts lie."""
+
 _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 _STRIPPED_MARKS = re.compile(
     "[\u0300-\u0305\u0307-\u036f"  # accents
@@ -88,6 +91,10 @@ def _stemmer(algorithm: str) -> _Stemming:
 
 
 @lru_cache(maxsize=1 << 16)
+def _term(word: str) -> str:
+    return _stem(_bare(word))
+
+
 def _stem(word: str) -> str:
     for first, last, algorithm in _ALGORITHMS:
         if first <= word[0] <= last:
@@ -114,6 +121,8 @@ def words(text: str) -> list[str]:
     >>> words("Ana's boats, 北京公园")
     ["ana's", 'boats', '北京', '京公', '公园']
     """
+    if text.isascii():
+        return _ASCII_PIECES.findall(text.lower())
     found: list[str] = []
     for piece in _PIECES.findall(fold(text)):
         if len(piece) > 1 and _IS_UNSPACED.match(piece):
@@ -129,7 +138,7 @@ def terms(text: str) -> list[str]:
     >>> terms("Ana's boats were painted")
     ['ana', 'boat', 'were', 'paint']
     """
-    return [_stem(_bare(word)) for word in words(text)]
+    return list(map(_term, words(text)))
 
 
 def _bare(word: str) -> str:
@@ -159,9 +168,14 @@ def term_hash(term: str) -> int:
     return int.from_bytes(digest, "little", signed=True) or 1
 
 
+@lru_cache(maxsize=1 << 16)
+def _filed(word: str) -> int:
+    return term_hash(_term(word))
+
+
 def count_terms(text: str) -> Counter[int]:
     """Return how often each term occurs, by hash."""
-    return Counter(map(term_hash, terms(text)))
+    return Counter(map(_filed, words(text)))
 
 
 def name_hash(name: str | None) -> int:

@@ -264,12 +264,18 @@ class Vault:
 
     def duplicates(self, changes: Changes) -> list[int]:
         """Return which additions, by place, say what is stored already under their external id."""
+        named = [
+            (place, change)
+            for place, change in enumerate(changes.changes)
+            if isinstance(change, Add) and change.draft.header.external_id is not None
+        ]
+        if not named:
+            return []
         with self.store.read(tenant_view(changes.scope.tenant)) as tx:
             return [
                 place
-                for place, change in enumerate(changes.changes)
-                if isinstance(change, Add)
-                and stored_twin(tx, self.store.blobs, changes.scope, change, changes.branch)
+                for place, change in named
+                if stored_twin(tx, self.store.blobs, changes.scope, change, changes.branch)
             ]
 
     def preview(self, staged: Sequence[Staged]) -> Outcome:

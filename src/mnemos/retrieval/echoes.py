@@ -21,12 +21,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnemos.kernel.arrays import PageArrays
+from mnemos.kernel.postings import Deferred, Postings
 from mnemos.kernel.tokens import STOP_WORDS, term_hash, terms
 from mnemos.retrieval.echo_units import (
     SHORTEST,
@@ -199,33 +200,44 @@ def holding(
     """
     plain = plain_of(text)
     parts = [(plain, least), *((part, SENTENCE_LEAST) for part in _PART.split(plain)[:SENTENCES])]
+    said: dict[int, str] = {}
+
+    def units_at(place: int) -> str:
+        if place not in said:
+            said[place] = _joined(units_of(terms(plain_of(fetch(place)[:CHARACTERS]))))
+        return said[place]
+
     found: dict[int, None] = {}
     for part, fewest in dict.fromkeys(parts):
         stems = terms(part)
         units = units_of(stems)
         if sum(map(size_of, units)) >= fewest:
-            found |= dict.fromkeys(_holding(stems, units, lists, fetch))
+            found |= dict.fromkeys(_holding(stems, units, lists, units_at))
     return list(found)
 
 
+def _joined(units: Sequence[str]) -> str:
+    return "\0".join(("", *units, ""))
+
+
 def _holding(
-    stems: Sequence[str], units: Sequence[str], lists: Lists, fetch: Callable[[int], str]
+    stems: Sequence[str], units: Sequence[str], lists: Lists, units_at: Callable[[int], str]
 ) -> list[int]:
     if len(units) < WHOLE_LEAST or all(unit in _STOPPED for unit in units):
         return []
-    places: NDArray[np.int64] | None = None
-    for term in dict.fromkeys(stems):
-        rows = lists.rows(term)
-        places = rows if places is None else np.intersect1d(places, rows, assume_unique=True)
+    first, *others = sorted(dict.fromkeys(stems), key=_STOPPED.__contains__)  # the rare ones first
+    places = lists.rows(first)
+    for term in others:
         if not len(places):
             return []
-    assert places is not None
-    wanted = "\0".join(("", *units, ""))
-    return [
-        place
-        for place in places[-FETCHES:].tolist()
-        if wanted in "\0".join(("", *units_of(terms(plain_of(fetch(place)[:CHARACTERS]))), ""))
-    ]
+        rows = lists.rows(term)
+        if len(rows):
+            nearest = np.minimum(rows.searchsorted(places), len(rows) - 1)
+            places = places[rows[nearest] == places]
+        else:
+            places = rows
+    wanted = _joined(units)
+    return [place for place in places[-FETCHES:].tolist() if wanted in units_at(place)]
 
 
 def recognise(text: str, lists: Lists, fetch: Callable[[int], str]) -> Echo:
@@ -297,6 +309,31 @@ class Lists:
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def read(self, wanted: Iterable[str]) -> None:
+        """Read the lists of several terms in one walk over the blocks, as far as they are not read."""
+        unread = [term for term in dict.fromkeys(wanted) if term not in self._read]
+        blocks = self._arrays.blocks
+        if len(unread) < 2 or not all(isinstance(item, Postings | Deferred) for _, item in blocks):
+            return
+        hashes = np.array([term_hash(term) for term in unread], np.int64)
+        bounds = pairwise([*(first for first, _ in blocks), len(self._arrays)])
+        rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        which: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        for (first, block), (start, stop) in zip(blocks, bounds, strict=True):
+            if not isinstance(block, Postings | Deferred) or not self._known[start:stop].any():
+                continue
+            found, number = block.lookup_all(hashes)
+            found += first
+            kept = self._known[found]
+            rows.append(found[kept])
+            which.append(number[kept])
+        together, numbers = np.concatenate(rows), np.concatenate(which)
+        order = numbers.argsort(kind="stable")
+        together = together[order]
+        ends = numbers[order].searchsorted(np.arange(len(unread) + 1)).tolist()
+        for term, (start, stop) in zip(unread, pairwise(ends), strict=True):
+            self._read[term] = together[start:stop]
+
     def rows(self, term: str) -> NDArray[np.int64]:
         """Return the rows that hold a term and may be compared with."""
         if term not in self._read:
@@ -310,7 +347,7 @@ class Lists:
         Where the same words stand in most rows, as after a flood of one text, they alone are left:
         then the latest rows of each stand for all.
         """
-        every = [self.rows(term) for term in wanted[:LOOKED_UP]]
+        every = [self.rows(term) for term in wanted]
         rare = [rows for rows in every if len(rows) <= self._longest]
         if sum(1 for rows in rare if len(rows)) >= SHARED_TERMS or len(rare) == len(every):
             return rare
@@ -321,11 +358,7 @@ class Lists:
 
         Rare terms weigh more: 1 for a term of a single row, 0 for one that every row holds.
         """
-        distinct = list(dict.fromkeys(found))
-        wanted = [term for term in distinct if term not in _STOPPED]
-        if len(wanted) < SHORTEST - 1:
-            wanted = distinct
-        telling = self._telling(wanted)
+        telling = self._telling(_looked_up(found))
         lists = [rows for rows in telling if len(rows)]
         least = max(2, share * (len(lists) if share == SHARED else len(telling)))
         if len(lists) < min(least, SHARED_TERMS):
@@ -344,6 +377,13 @@ class Lists:
                 yield int(places[place]), float(weights[place])
 
 
+def _looked_up(found: Sequence[str]) -> list[str]:
+    """Return the terms of a segment whose lists are read: stop words where there is little else."""
+    distinct = list(dict.fromkeys(found))
+    wanted = [term for term in distinct if term not in _STOPPED]
+    return (distinct if len(wanted) < SHORTEST - 1 else wanted)[:LOOKED_UP]
+
+
 def _nominate(incoming: Incoming, lists: Lists) -> list[tuple[int, list[range]]]:
     """Return the rows worth fetching, each with the stretches of segments to compare it with.
 
@@ -351,9 +391,11 @@ def _nominate(incoming: Incoming, lists: Lists) -> list[tuple[int, list[range]]]
     """
     step = incoming.step
     share = SHARED if len(incoming.segments) > 1 else SHARED_ALONE
+    numbers = range(0, len(incoming.segments), step)
+    lists.read(term for number in numbers for term in _looked_up(incoming.segments[number].terms))
     named: dict[int, list[int]] = {}
     weights: dict[int, float] = {}
-    for number in range(0, len(incoming.segments), step):
+    for number in numbers:
         for position, weight in lists.best(incoming.segments[number].terms, share):
             named.setdefault(position, []).append(number)
             weights[position] = weights.get(position, 0.0) + weight

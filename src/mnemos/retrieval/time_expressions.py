@@ -35,6 +35,7 @@ _TIE = re.compile(
     r"|por la|l['\u2019]|d['\u2019]|の|に|의|에|的)\s{0,2}){0,3}"
 )
 _YEAR = re.compile(r"\d{4}")
+_ASCII_DIGIT = re.compile(r"[0-9]")
 _COMMA = re.compile(r"\s{0,2},\s{0,3}(?:the\s|den\s|le\s)?")
 
 
@@ -126,6 +127,8 @@ def find_times(text: str, anchor: datetime, *, limit: int = 16) -> tuple[TimeMen
         raise InvalidInput(message)
     text = text[:MAX_SCANNED]
     languages, day_first = _spoken(text)
+    if not languages:
+        return ()
     now = anchor.replace(tzinfo=None)
     atoms = _longest(_atoms(text, now, languages, day_first))
     joined = _joined(text, atoms)
@@ -153,14 +156,23 @@ def _mention(text: str, atom: _Atom, zone: tzinfo) -> TimeMention | None:
 def _spoken(text: str) -> tuple[tuple[Language, ...], bool]:
     """Return the tables worth running, and whether ``a/b/year`` begins with the day."""
     words = {word.casefold() for word in _WORD.findall(text)}
+    dated = _holds_digit(text)
+    if not dated and text.isascii() and words.isdisjoint(_every_cue()):
+        return (), False
     scores = {tongue.code: len(tongue.common & words) for tongue in LANGUAGES}
     best = max(scores.values())
     chosen = [
         tongue for tongue in LANGUAGES if _plausible(tongue, text, words, scores[tongue.code], best)
     ]
-    if any(sign.isdigit() for sign in text):
+    if dated:
         chosen.append(NUMERIC)
     return tuple(chosen), best > scores["en"]
+
+
+def _holds_digit(text: str) -> bool:
+    if text.isascii():
+        return _ASCII_DIGIT.search(text) is not None
+    return any(map(str.isdigit, text))
 
 
 def _plausible(tongue: Language, text: str, words: set[str], score: int, best: int) -> bool:
@@ -178,6 +190,14 @@ def _cues(code: str) -> frozenset[str]:
     tables = (tongue.names, tongue.units, tongue.when, tongue.moments, tongue.parts)
     parts = (_WORD.findall(word) for table in tables for word in table)
     return frozenset(max(words, key=len) for words in parts)
+
+
+@cache
+def _every_cue() -> frozenset[str]:
+    """List the cues of all languages ASCII can spell: without one or a digit, no table is run."""
+    return frozenset[str]().union(
+        *(_cues(tongue.code) for tongue in LANGUAGES if not tongue.script)
+    )
 
 
 # --- patterns --------------------------------------------------------------------------------

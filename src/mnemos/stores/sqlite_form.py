@@ -104,11 +104,15 @@ MIGRATIONS: dict[int, Callable[[Any], None]] = {1: _lift_to_2, 2: _lift_to_3}
 # ---------------------------------------------------------------- reading and writing rows
 
 
-@lru_cache(maxsize=512)
+_SELECTS: dict[tuple[Any, ...], str] = {}
+"""Statements made so far: as many as there are ways to walk the tables."""
+
+_ORDERS: dict[tuple[str, str | None], tuple[str, ...]] = {}
+
+
 def select_statement(
-    name: str,
-    columns: tuple[str, ...],
-    order: tuple[str, ...],
+    table: Table[Any],
+    index: str | None,
     depth: int,
     held: tuple[str, ...],
     bounds: tuple[bool, bool],
@@ -116,8 +120,25 @@ def select_statement(
 ) -> str:
     """Return the statement that walks a table: ``depth`` columns given, the next one bounded.
 
-    ``held`` are the columns of scope that the view holds besides.
+    ``held`` are the columns of scope that the view holds besides. Made once: a commit of one
+    memory walks some thirty times.
     """
+    name = (table.name, index, depth, held, bounds, reverse)
+    found = _SELECTS.get(name)
+    if found is None:
+        order = order_columns(table, index)
+        found = _SELECTS[name] = _select(table, order, depth, held, bounds, reverse)
+    return found
+
+
+def _select(
+    table: Table[Any],
+    order: tuple[str, ...],
+    depth: int,
+    held: tuple[str, ...],
+    bounds: tuple[bool, bool],
+    reverse: bool,
+) -> str:
     where = [f"{column}=?" for column in (*order[:depth], *held)]
     if bounds[0]:
         where.append(f"{order[depth]}>=?")
@@ -125,7 +146,7 @@ def select_statement(
         where.append(f"{order[depth]}<?")
     direction = " DESC" if reverse else ""
     return (
-        f"SELECT {','.join(columns)} FROM {name}"
+        f"SELECT {','.join(table.row._fields)} FROM {table.name}"
         + (f" WHERE {' AND '.join(where)}" if where else "")
         + f" ORDER BY {','.join(column + direction for column in order)} LIMIT ?"
     )
@@ -133,7 +154,11 @@ def select_statement(
 
 def order_columns(table: Table[Any], index: str | None) -> tuple[str, ...]:
     """Return the columns by which an order sorts, ties broken by the primary key."""
-    return tuple(dict.fromkeys([*table.columns_of(index), *table.columns_of(None)]))
+    found = _ORDERS.get((table.name, index))
+    if found is None:
+        found = tuple(dict.fromkeys([*table.columns_of(index), *table.columns_of(None)]))
+        _ORDERS[table.name, index] = found
+    return found
 
 
 @lru_cache(maxsize=128)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mnemos.errors import InvalidInput
@@ -26,7 +26,12 @@ class SQLiteTx:
 
     def get(self, table: Table[Row], key: Key) -> Row | None:
         """Return the row with exactly this primary key."""
-        return next(self._walk(table, table.columns_of(None), key, (None, None), False, 1), None)
+        cursor = self._walk(table, None, key, (None, None), False, 1)
+        try:
+            found = cursor.fetchone()
+        except REFUSALS as error:
+            raise translate(error, self._path) from error
+        return None if found is None else table.row._make(found)
 
     def scan(
         self,
@@ -40,33 +45,27 @@ class SQLiteTx:
         limit: int | None = None,
     ) -> Iterator[Row]:
         """Walk the rows whose leading columns equal ``prefix``, in order."""
-        columns = order_columns(table, index)
-        return self._walk(table, columns, prefix, (start, stop), reverse, limit)
+        return self._rows(table, self._walk(table, index, prefix, (start, stop), reverse, limit))
 
     def _walk(
         self,
         table: Table[Row],
-        columns: tuple[str, ...],
+        index: str | None,
         prefix: Key,
         bounds: tuple[str | int | None, str | int | None],
         reverse: bool,
         limit: int | None,
-    ) -> Iterator[Row]:
+    ) -> sqlite3.Cursor:
         """Run the one statement that reads: its prefix, and what the view holds besides."""
-        held = self._binding.conditions(self, table, columns, prefix)
-        sql = select_statement(
-            table.name,
-            table.row._fields,
-            columns,
-            len(prefix),
-            tuple(column for column, _ in held),
-            (bounds[0] is not None, bounds[1] is not None),
-            reverse,
-        )
-        given = (*prefix, *(value for _, value in held))
-        limits = (bound for bound in bounds if bound is not None)
-        most = -1 if limit is None else limit
-        return self._rows(table, self._run(sql, (*given, *limits, most)))
+        held = self._binding.conditions(self, table, order_columns(table, index), prefix)
+        start, stop = bounds
+        names = tuple([column for column, _ in held])
+        bounded = (start is not None, stop is not None)
+        sql = select_statement(table, index, len(prefix), names, bounded, reverse)
+        given = [*prefix, *[value for _, value in held]]
+        given += [bound for bound in bounds if bound is not None]
+        given.append(-1 if limit is None else limit)
+        return self._run(sql, given)
 
     def _rows(self, table: Table[Row], cursor: sqlite3.Cursor) -> Iterator[Row]:
         """Fetch; a damaged page may show itself at any row."""
@@ -102,7 +101,7 @@ class SQLiteTx:
         self._faults.reach("sql")
         self._run(sql, values)
 
-    def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+    def _run(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
             return self._execute(sql, values)
         except REFUSALS as error:

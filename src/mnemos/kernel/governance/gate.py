@@ -232,13 +232,19 @@ class Gate:
 
     # -------------------------------------------------------------------------------- intake
 
-    def _bearing(self, draft: Draft) -> list[tuple[str, intake.Intake]]:
+    def _caps(self) -> tuple[Rule, ...]:
         if self._intake is None:
             number = self._number()
             self._intake = rules.stored(self._tx, self._scope.tenant, number, Sort.INTAKE)
-        return intake.bearing(self._intake, draft, self.actor) if self._intake else []
+        return self._intake
+
+    def _bearing(self, draft: Draft) -> list[tuple[str, intake.Intake]]:
+        caps = self._caps()
+        return intake.bearing(caps, draft, self.actor) if caps else []
 
     def _is_held_back(self, header: Header, draft: Draft) -> bool:
+        if not self._caps():
+            return False
         return any(rule.quarantine for _, rule in self._bearing(replace(draft, header=header)))
 
     def book(self, draft: Draft, subject: int, *, new: bool = True) -> None:
