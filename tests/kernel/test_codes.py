@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mnemos.kernel import codes as module
 from mnemos.kernel.codes import RECALL, Cells, Codes
 
 
@@ -58,9 +59,10 @@ def test_the_same_codes_give_the_same_cells():
     assert one.probes == other.probes
 
 
-def test_newer_rows_join_the_nearest_cell_as_if_all_were_read_at_once():
+def test_newer_rows_join_the_nearest_cell_as_if_all_were_read_at_once(monkeypatch):
     codes = Codes.of(some_vectors(6_000))
     grown = Cells.of(codes.part(slice(5_000))).with_rows(codes.part(slice(5_500))).with_rows(codes)
+    monkeypatch.setattr(module, "MOST_LOOSE", 100)
     read = Cells.of(codes)
     assert len(grown) == len(read) == 6_000
     assert np.array_equal(grown.cell, read.cell)
