@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnemos.kernel.tokens import query_terms, term_hash
+from mnemos.retrieval import rank as ranking
 from mnemos.retrieval.answerable import LOOKED_AT, Judgement, judge
 from mnemos.retrieval.rank import Question, rank
 
@@ -43,6 +44,17 @@ def test_meaning_is_the_nearest_hit(make_page: Any, line: Any) -> None:
     assert found.value == pytest.approx(0.9)
     turned = judged(page, "boat", np.array([-1, 0], np.float32))
     assert turned.meaning == 0
+
+
+def test_of_a_large_page_meaning_alone_is_known(
+    make_page: Any, line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "LARGE_ROWS", 2)
+    page = make_page(
+        [line(text="boat", vector=(1, 0)), line(text="rain", vector=(0.6, 0.8))], dim=2
+    )
+    found = judged(page, "glacier", np.array([1, 0], np.float32))
+    assert found == Judgement(meaning=1.0)
 
 
 def test_nothing_found_answers_nothing() -> None:

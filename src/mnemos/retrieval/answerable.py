@@ -4,7 +4,8 @@ Two numbers, and their mean. *Words*: what one of the best hits holds of the que
 weighed by how rare it is on the page; a name or a word that stands nowhere is rarest. One hit has
 to hold them together: who says it is part of its words, so that a question about somebody else
 than the one who said it finds less. *Meaning*: the highest cosine of these hits. Without vectors it
-is the words alone. Nothing is fitted.
+is the words alone, on a page so large that frequent words are not looked up the meaning alone.
+Nothing is fitted.
 
 It tells a question about something that was never spoken of from one that was. It does not tell
 that of a thing much spoken of one detail was left out; ``benchmarks/abstention.py`` measures both.
@@ -37,7 +38,8 @@ class Judgement:
     Parameters
     ----------
     words : float or None
-        Largest share of the question's words that one hit holds; None where it has none.
+        Largest share of the question's words that one hit holds; None where it has none, and on
+        a large page, of which not every word is looked up.
     meaning : float or None
         Highest cosine of a hit, 0 at least; None where no vectors were compared.
     """
@@ -76,7 +78,7 @@ def judge(ranked: Sequence[Ranked]) -> Judgement:
     near = evidence.lists.get("meaning")
     meaning = None if near is None else float(np.clip(near[best].max(), 0, 1))
     held = evidence.counts > 0
-    if not len(held):
+    if not len(held) or not evidence.whole:  # a frequent word would look like one never said
         return Judgement(meaning=meaning)
     rarity = np.log1p(held.shape[1] / (1.0 + held.sum(axis=1)))
     share = float((rarity @ held[:, best]).max() / rarity.sum())
