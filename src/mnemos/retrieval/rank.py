@@ -254,7 +254,7 @@ def rank(
         How many to return at most.
     """
     mask = mask & (arrays.column("length") != UNRANKED)
-    whole = np.count_nonzero(mask) < LARGE_ROWS
+    whole = int(np.count_nonzero(mask)) < LARGE_ROWS
     if not whole:
         found = large_pages.find(arrays, mask, list(question.terms), question.vector)
         rows, counts, lists = found.rows, found.counts, found.lists
