@@ -381,10 +381,23 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Hits(Sequence[Hit]):
-    """What a search found, best first, with its trace."""
+    """What a search found, with its trace.
+
+    Parameters
+    ----------
+    items : tuple of Hit
+        Best first, or in order of time where that was asked for.
+    trace : Trace
+        What ran; the counts of its step ``judge`` are what ``answerable`` is the mean of.
+    answerable : float
+        From 0 to 1, how likely the best hits answer the question, by the words they hold of it and
+        the nearest meaning (:mod:`mnemos.retrieval.answerable`). It tells a question about what
+        was never spoken of; it does not see that one detail is missing.
+    """
 
     items: tuple[Hit, ...] = ()
     trace: Trace = field(default_factory=Trace)
+    answerable: float = 0.0
 
     @property
     def max_trust(self) -> float:

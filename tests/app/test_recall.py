@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mnemos import Context, Draft, Header, Kind, Memory, Origin, Text
 from mnemos.app.recall import CONTEXT_DEPTH
+from mnemos.errors import InvalidInput
 from mnemos.retrieval.pack import estimate_tokens
 from mnemos.testing import SimClock
 
@@ -63,12 +64,70 @@ def test_every_hit_says_why_it_is_there(memory: Memory, clock: SimClock) -> None
     assert "piano" in words.detail.split()
 
 
+def test_hits_stand_in_order_of_time_where_that_is_asked_for(memory: Memory) -> None:
+    story(memory)
+    late = put(memory, "boat and piano, told before the others", happened_at=START)
+    undated = put(memory, "boat and piano, at no known time")
+    best = memory.search("boat and piano", user_id="ana", top_k=20)
+    timed = memory.search("boat and piano", user_id="ana", top_k=20, order="time")
+    moments = [hit.cube.header.happened_at or hit.cube.recorded_at for hit in timed]
+    assert moments == sorted(moments)
+    assert {hit.id for hit in timed} == {hit.id for hit in best} >= {late, undated}
+    assert [hit.id for hit in timed] != [hit.id for hit in best]
+    assert timed.answerable == best.answerable
+    with pytest.raises(InvalidInput, match="'newest' is unknown; allowed: 'best', 'time'"):
+        memory.search("boat", user_id="ana", order="newest")
+
+
+def test_what_is_newer_stands_first_where_now_is_asked_for(memory: Memory) -> None:
+    told = [
+        "My database is Oracle, and I use the Oracle database for everything",
+        "My database is MySQL, and I use the MySQL database",
+        "Rain all week",
+    ]
+    drafts = [
+        Draft(
+            payload=Text(text=text),
+            header=Header(speaker="Ana", happened_at=START + timedelta(days=day)),
+        )
+        for day, text in enumerate(told)
+    ]
+    older, newer, _ = memory.add_many(drafts, user_id="ana").ids
+    past = memory.search("Which Oracle database did Ana use?", user_id="ana")
+    assert past[0].id == older
+    now = memory.search("Which database does Ana use now?", user_id="ana")
+    assert now[0].id == newer
+    (reason,) = [why for hit in now for why in hit.why if why.signal == "outdated"]
+    assert (reason.value, reason.share) == (0.7, 0.0)
+
+
+def test_hits_say_how_likely_they_answer_whatever_number_is_wanted(memory: Memory) -> None:
+    story(memory)
+    told = memory.search("Did Ana play the piano in Lisbon?", user_id="ana")
+    (judged,) = (step.counts for step in told.trace.steps if step.name == "judge")
+    assert told.answerable == pytest.approx((judged["words"] + judged["meaning"]) / 2, abs=1e-4)
+    assert 0 < told.answerable <= 1
+    for top_k in (1, 2, 7, 50):
+        again = memory.search("Did Ana play the piano in Lisbon?", user_id="ana", top_k=top_k)
+        assert again.answerable == told.answerable
+        assert [hit.id for hit in again[:10]] == [hit.id for hit in told[:top_k]]
+    elsewhere = memory.search("Which glacier melted beneath Ulrich?", user_id="ana")
+    assert elsewhere.answerable < told.answerable
+    assert memory.search("piano", user_id="nobody").answerable == 0
+
+
 def test_the_trace_names_what_ran(memory: Memory) -> None:
     story(memory)
     trace = memory.search("piano", user_id="ana").trace
     assert trace.embedder == memory.stats().embedder
-    assert trace.ranker == "rrf-6"
-    assert [step.name for step in trace.steps] == ["plan", "page", "rank", "fetch"]
+    assert trace.ranker == "rrf-7"
+    assert [step.name for step in trace.steps] == [
+        "plan",
+        "page",
+        "rank",
+        "judge",
+        "fetch",
+    ]
     assert all(step.ms >= 0 for step in trace.steps)
     assert dict(trace.steps[1].counts) == {"rows": 60, "visible": 60}
     assert [step.name for step in memory.context("piano", user_id="ana").trace.steps] == [
@@ -210,7 +269,7 @@ def test_citations_name_what_is_quoted(memory: Memory) -> None:
         )
         assert memory.get(citation.id).text in line
     assert str(context) == context.text
-    assert context.trace.ranker == "rrf-6"
+    assert context.trace.ranker == "rrf-7"
 
 
 def test_the_same_words_are_packed_once(memory: Memory) -> None:

@@ -80,7 +80,8 @@ def test_why_and_trace_name_it(reranked: Memory) -> None:
     assert [hit.score for hit in hits] == [3.0, 2.0, 0.0]
     assert hits.trace.reranker == "scripted"
     assert hits.trace.notes == ()
-    assert [step.name for step in hits.trace.steps] == ["plan", "page", "rank", "fetch", "rerank"]
+    names = [step.name for step in hits.trace.steps]
+    assert names == ["plan", "page", "rank", "judge", "fetch", "rerank"]
     assert dict(hits.trace.steps[-1].counts) == {"texts": 20}
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from mnemos.cli import recall_commands
+from mnemos.retrieval import answerable
 from mnemos.retrieval.rank import DESCRIPTIONS
+from mnemos.types import Hits, Trace
 
 
 def test_search_prints_date_speaker_words_and_id(run, vault, ids):
@@ -26,6 +29,21 @@ def test_search_as_json(run, vault, ids):
     (words,) = [reason for reason in first["why"] if reason["signal"] == "words"]
     assert "allerg" in words["matched"]
     assert found["trace"]["notes"]
+    assert 0.5 < found["answerable"] <= 1
+
+
+def test_by_words_alone_nothing_is_doubted(run, vault):
+    asked = ("search", "which glacier has a bicycle melted in?", "--user", "ana")
+    assert run(*asked, "--json").json["answerable"] < 0.5
+    assert run(*asked).err == ""
+
+
+def test_what_lies_below_the_threshold_is_doubted(capsys):
+    for value, doubted in ((answerable.UNLIKELY, False), (answerable.UNLIKELY / 2, True)):
+        recall_commands._doubt(Hits(trace=Trace(embedder="some"), answerable=value))
+        assert ("probably nothing here answers this" in capsys.readouterr().err) is doubted
+        recall_commands._doubt(Hits(answerable=value))
+        assert capsys.readouterr().err == ""
 
 
 def test_search_within_times_and_kinds(run, vault):

@@ -398,3 +398,46 @@ def test_meaning_counts_a_tenth_in_a_script_the_embedder_does_not_know(
     assert alone.position == 0, "where no word is found, meaning decides as ever"
     (known, *_) = rank(page, everything(page), replace(question, terms={}), 2)
     assert alone.score == pytest.approx(known.score * ranking.FOREIGN)
+
+
+# --- how things are now ----------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1 << 20))
+def test_outdated_is_found_as_by_a_loop(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    vectors = np.array([unit(int(one), 3) for one in random.integers(0, 6, 12)])
+    at, speaker, trust = random.integers(0, 4, (3, 12))
+    found = redundancy.outdated(vectors, at, speaker, trust)
+    for row in range(12):
+        newer = [
+            other
+            for other in range(12)
+            if vectors[row] @ vectors[other] >= redundancy.ALIKE
+            and speaker[other] == speaker[row]
+            and at[other] > at[row]
+            and trust[other] >= trust[row]
+        ]
+        assert found[row] == bool(newer)
+
+
+def test_only_who_asks_for_now_and_for_one_thing_gets_the_newest(
+    make_page: Callable[..., Any], line: Any
+) -> None:
+    near = unit(1) + 0.4 * unit(2)
+    lines = [
+        line(text="boat red red", vector=unit(1), speaker="Ana", at=10),
+        line(text="boat red", vector=near / np.linalg.norm(near), speaker="Ana", at=20),
+        line(text="boat rain", vector=unit(3), speaker="Ana", at=30),
+    ]
+    page = make_page(lines, dim=DIM)
+    asked = ask("boat red", seed=1)
+    first = {
+        (current, several): rank(
+            page, everything(page), replace(asked, current=current, several=several), 3
+        )[0].position
+        for current in (False, True)
+        for several in (False, True)
+    }
+    assert first == {(False, False): 0, (False, True): 0, (True, False): 1, (True, True): 0}

@@ -12,11 +12,15 @@ def test_the_file_and_the_code_agree():
     assert FILE["name"] == rank.NAME
     assert FILE["constant"] == rank.CONSTANT
     assert FILE["bm25"] == {"k1": signals.K1, "b": signals.B}
-    assert set(FILE["lists"]) | {"speaker", "time", "repeat", "spread"} == set(rank.DESCRIPTIONS)
+    assert set(FILE["lists"]) | {"speaker", "time", "repeat", "outdated", "spread"} == set(
+        rank.DESCRIPTIONS
+    )
     assert FILE["foreign"] == rank.FOREIGN
     assert FILE["redundancy"] == {
         "same": redundancy.SAME,
         "repeated": redundancy.REPEATED,
+        "alike": redundancy.ALIKE,
+        "outdated": redundancy.OUTDATED,
         "spread": redundancy.SPREAD,
         "pool": rank.POOL,
     }

@@ -7,7 +7,7 @@ from datetime import datetime
 from mnemos.kernel.canonical import microseconds
 from mnemos.kernel.ports import Embedder, known_scripts
 from mnemos.kernel.tokens import query_terms, term_hash
-from mnemos.retrieval.question_forms import names_several, script_share
+from mnemos.retrieval.question_forms import asks_for_now, names_several, script_share
 from mnemos.retrieval.rank import Question
 from mnemos.retrieval.time_expressions import find_times, is_relative
 
@@ -44,4 +44,5 @@ def plan(text: str, *, now: datetime, embedder: Embedder | None) -> Question:
         ),
         foreign=scripts is not None and script_share(text, scripts) < HALF,
         several=names_several(text),
+        current=asks_for_now(text),
     )

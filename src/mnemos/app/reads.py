@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -18,12 +19,15 @@ from mnemos.app.scopes import (
     read_states,
     read_string,
 )
+from mnemos.errors import InvalidInput
 from mnemos.kernel.governance.filters import Filter, parse_filter
 from mnemos.kernel.ports import TokenCounter
 from mnemos.kernel.reading import Reader
+from mnemos.memories.input_values import shown
 from mnemos.retrieval.pack import estimate_tokens
 from mnemos.types import (
     Context,
+    Hit,
     Hits,
     Kind,
     MemCube,
@@ -31,6 +35,9 @@ from mnemos.types import (
     State,
     Trace,
 )
+
+ORDERS = ("best", "time")
+"""Orders in which the hits of a search stand."""
 
 
 class Reads(Handle):
@@ -49,6 +56,7 @@ class Reads(Handle):
         filters: object = None,
         since: Moment = None,
         until: Moment = None,
+        order: str = "best",
     ) -> Hits:
         """Return the memories that best answer a question, best first, each with its reasons.
 
@@ -68,16 +76,23 @@ class Reads(Handle):
             Conditions on what the header says, joined by and:
             ``{"tags": {"contains": "boat"}, "metadata.tier": {"gte": 3}}``; also ``AND``, ``OR``,
             ``NOT`` (:mod:`mnemos.kernel.governance.filters`).
+        order : ``"best"`` or ``"time"``
+            How the same hits stand: best first, or as things happened, earliest first.
 
         Raises
         ------
         InvalidInput
-            If the query is empty or a bound is out of range.
+            If the query is empty, a bound is out of range, or there is no such order.
         """
+        if order not in ORDERS:
+            allowed = ", ".join(map(repr, ORDERS))
+            raise InvalidInput(f"order={shown(order)} is unknown; allowed: {allowed}")
         view = self._view(self._scope(user_id, agent_id, run_id), states=read_states(states))
         question = self._query(query, top_k=top_k, kinds=kinds, since=since, until=until)
         wanted = parse_filter(filters, zone=self._zone)
         found = self._recall().search(view, replace(question, filter=wanted))
+        if order == "time":
+            found = replace(found, items=tuple(sorted(found.items, key=_moment)))
         self._note_read("search", view, [hit.id for hit in found], _rows_of(found.trace))
         return found
 
@@ -212,6 +227,11 @@ class Reads(Handle):
             since=read_moment("since", since, self._zone),
             until=read_moment("until", until, self._zone),
         )
+
+
+def _moment(hit: Hit) -> datetime:
+    """Return when what a hit tells was said or took place, as far as it is known."""
+    return hit.cube.header.happened_at or hit.cube.recorded_at
 
 
 def _rows_of(trace: Trace) -> dict[str, int]:

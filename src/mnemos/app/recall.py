@@ -17,6 +17,7 @@ from mnemos.kernel.reading import Reader
 from mnemos.kernel.schema import FULL_TRUST, UNRANKED
 from mnemos.kernel.segments import KINDS
 from mnemos.kernel.vault import Staged, Vault
+from mnemos.retrieval import answerable
 from mnemos.retrieval import pack as packing
 from mnemos.retrieval import rank as ranking
 from mnemos.types import TRUSTED, Context, Hit, Hits, MemCube, Query, Reason, Step, Trace
@@ -68,14 +69,21 @@ class Recall:
         question = self._question(query, view, watch)
         wider = query if self.reranker is None else replace(query, top_k=depth(query.top_k))
 
-        def action(reader: Reader) -> tuple[list[int], list[Hit]]:
-            ranked = self._ranked(reader, wider, question, watch)
-            return [item.cube for item in ranked], [
-                Hit(cube=reader.cube(item.born, item.cube), score=item.score, why=item.why)
-                for item in ranked
-            ]
+        # What is judged does not depend on how many hits are wanted.
+        deep = replace(wider, top_k=max(wider.top_k, answerable.LOOKED_AT))
 
-        numbers, fetched = self.vault.read(view, action, self.staged)
+        def action(reader: Reader) -> tuple[list[int], list[Hit], float]:
+            ranked = self._ranked(reader, deep, question, watch)
+            judged = answerable.judge(ranked)
+            watch.lap("judge", **judged.parts)
+            wanted = ranked[: wider.top_k]
+            hits = [
+                Hit(cube=reader.cube(item.born, item.cube), score=item.score, why=item.why)
+                for item in wanted
+            ]
+            return [item.cube for item in wanted], hits, judged.value
+
+        numbers, fetched, judged = self.vault.read(view, action, self.staged)
         watch.lap("fetch", hits=len(fetched))
         order = self._reordered(query, [hit.cube for hit in fetched], watch)
         places = order.places[: query.top_k]
@@ -87,7 +95,7 @@ class Recall:
                 _read_again(hit, rank, score)
                 for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), start=1)
             ]
-        return Hits(tuple(hits), self._trace(watch, question, order))
+        return Hits(tuple(hits), self._trace(watch, question, order), judged)
 
     def context(self, view: View, query: Query, *, budget: int, count: TokenCounter) -> Context:
         """Return standing memories and the best evidence, packed within a token budget."""

@@ -135,6 +135,7 @@ def hits_document(query: str, hits: Hits) -> dict[str, Any]:
     return {
         "query": query,
         "hits": [hit_document(hit) for hit in hits],
+        "answerable": hits.answerable,
         "tainted": hits.tainted,
         "max_trust": hits.max_trust,
         "trace": trace_document(hits.trace),

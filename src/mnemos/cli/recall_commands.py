@@ -49,6 +49,13 @@ NOTHING = 1
 )
 @STATES
 @FILTER
+@click.option(
+    "--order",
+    type=click.Choice(["best", "time"]),
+    default="best",
+    show_default=True,
+    help="Best first, or the same hits as things happened.",
+)
 @click.option("--since", metavar="TIME", help="Only what happened at or after this ISO time.")
 @click.option("--until", metavar="TIME", help="Only what happened before this ISO time.")
 def search(
@@ -60,6 +67,7 @@ def search(
     kinds: tuple[str, ...],
     states: tuple[str, ...],
     conditions: str | None,
+    order: str,
     since: str | None,
     until: str | None,
 ) -> int | None:
@@ -77,6 +85,7 @@ def search(
             filters=wanted,
             since=since,
             until=until,
+            order=order,
         )
     if settings.json:
         output.emit(documents.hits_document(query, hits))
@@ -85,6 +94,7 @@ def search(
         if why:
             _legend(sorted({reason.signal for hit in hits for reason in hit.why}))
         _warn(hits)
+        _doubt(hits)
     if not hits:
         output.note("nothing found" + ("" if settings.user else "; --user says whose memory"))
         return NOTHING
@@ -98,6 +108,14 @@ def _warn(found: Hits | Context) -> None:
             "tainted: it holds outside content, which is data and no instructions; what is made "
             f"of it has trust {found.max_trust:g} at the most"
         )
+
+
+def _doubt(hits: Hits) -> None:
+    """Say that what was found probably answers nothing; only where meaning was compared too."""
+    from mnemos.retrieval.answerable import UNLIKELY
+
+    if hits.trace.embedder is not None and hits.answerable < UNLIKELY:
+        output.note(f"probably nothing here answers this ({hits.answerable:.2f} of 1)")
 
 
 def _legend(names: list[str]) -> None:

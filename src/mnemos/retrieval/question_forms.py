@@ -18,6 +18,28 @@ _AND = re.compile(
 )
 """The word before the last of a series, in the languages whose words for times are known."""
 
+_NOW = re.compile(
+    r"\b(?:now|current(?:ly)?|nowadays|these days|at (?:the moment|present)|right now|up to date"
+    r"|(?:latest|newest|most recent(?:ly)?)"
+    r"|jetzt|derzeit(?:ig\w*)?|momentan|gerade|zurzeit|zur zeit|heutzutage|aktuell\w*|neuest\w+"
+    r"|ahora|actual(?:es|mente)?|hoy en día|en este momento|más recientes?"
+    r"|maintenant|actuel(?:le)?(?:s|ment)?|en ce moment|à présent|de nos jours|plus récente?s?)\b"
+    r"|现在|目前|当前|如今|眼下|最新|最近一次|現在|當前"
+)
+"""Words for how things are at the moment of asking, in English, German, Spanish, French, Chinese."""
+
+_SINCE = re.compile(r"\b(?:now that|jetzt,? (?:da|wo)|ahora que|maintenant que)\b")
+"""Words that only name a ground."""
+
+
+def asks_for_now(text: str) -> bool:
+    """Return whether a question asks how things are now, and so for the newest that was said.
+
+    >>> asks_for_now("What is Ana's current address?"), asks_for_now("Where did Ana live in May?")
+    (True, False)
+    """
+    return _NOW.search(_SINCE.sub("", text.lower())) is not None
+
 
 def names_several(text: str) -> bool:
     """Return whether a question lists three things or more, as "A, B and C".

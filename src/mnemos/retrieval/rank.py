@@ -7,7 +7,7 @@ the fusion constant is 10, every list counts the same, and a turn said by someon
 names counts twice. Meaning counts a tenth where the embedder does not know the question's
 script: words decide then, where any are found. Of the best rows, one that says the same as a
 better one is put back, and where a question names several things, so are further rows of one
-session. How these choices were made is written in ``ranker.json`` beside this file.
+session; where it asks how things are now, so is what its speaker said something newer of. How these choices were made is written in ``ranker.json`` beside this file.
 
 Reciprocal rank fusion: Cormack, Clarke and Buettcher, SIGIR 2009.
 """
@@ -24,12 +24,12 @@ from mnemos.kernel.arrays import PageArrays
 from mnemos.kernel.codes import LARGE_ROWS
 from mnemos.kernel.schema import UNRANKED
 from mnemos.retrieval import large_pages, signals
-from mnemos.retrieval.redundancy import REPEATED, repeats, spread
+from mnemos.retrieval.redundancy import OUTDATED, REPEATED, outdated, repeats, spread
 from mnemos.types import Reason
 
 Mask = NDArray[np.bool_]
 
-NAME = "rrf-6"
+NAME = "rrf-7"
 CONSTANT = 10
 DEPTH = 1_000
 """Rows taken from each list; on a smaller page a list is the whole page."""
@@ -52,6 +52,7 @@ DESCRIPTIONS = {
     "speaker": "said by someone the question names",
     "time": "happened in the time the question names",
     "repeat": "put back: says the same as a better hit",
+    "outdated": "put back: who said it said something newer of it, and how things are now is asked",
     "spread": "put back: its session has answered already, and several things are asked for",
 }
 
@@ -72,6 +73,8 @@ class Question:
         Whether it is written in a script the embedder does not know.
     several : bool
         Whether it names several things, and is answered from several places.
+    current : bool
+        Whether it asks how things are now.
     """
 
     terms: dict[int, str]
@@ -79,6 +82,7 @@ class Question:
     spans: tuple[tuple[int, int], ...] = ()
     foreign: bool = False
     several: bool = False
+    current: bool = False
 
     def weight(self, name: str) -> float:
         """Return what a list counts."""
@@ -101,6 +105,8 @@ class Evidence:
         What doubles a score, ``(n,)`` bool.
     kept : dict
         By name of what lowered it, the part of its score that a row kept.
+    whole : bool
+        Whether every visible row was counted for every term; of a large page only candidates are.
     """
 
     question: Question
@@ -109,6 +115,7 @@ class Evidence:
     ranks: dict[str, NDArray[np.int64]]
     flags: dict[str, NDArray[np.bool_]]
     kept: dict[str, dict[int, float]]
+    whole: bool = True
 
     def why(self, row: int, total: float) -> tuple[Reason, ...]:
         """Return the reasons for one row, largest share first; shares add up to 1."""
@@ -247,7 +254,8 @@ def rank(
         How many to return at most.
     """
     mask = mask & (arrays.column("length") != UNRANKED)
-    if np.count_nonzero(mask) >= LARGE_ROWS:
+    whole = int(np.count_nonzero(mask)) < LARGE_ROWS
+    if not whole:
         found = large_pages.find(arrays, mask, list(question.terms), question.vector)
         rows, counts, lists = found.rows, found.counts, found.lists
     else:
@@ -265,7 +273,7 @@ def rank(
     best = np.argsort(-total, kind="stable")[: max(POOL, 2 * top_k)]
     best = best[total[best] > 0]
     best, scores, kept = _covering(rows, question, counts[:, best], best, total[best], top_k)
-    evidence = Evidence(question, counts, lists, ranks, flags, kept)
+    evidence = Evidence(question, counts, lists, ranks, flags, kept, whole)
     at = rows.positions[best]
     return [
         Ranked(position, born, cube, score, row, evidence)
@@ -306,6 +314,14 @@ def _covering(
         again = repeats(vectors, counts)
         kept["repeat"] = dict.fromkeys(best[again].tolist(), REPEATED)
         scores = np.where(again, REPEATED * scores, scores)
+    if vectors is not None and question.current and not question.several:
+        # However many are wanted: far down a list everything was spoken of again.
+        at = rows.positions[best[:POOL]]
+        said = (rows.arrays.column(name)[at] for name in ("at", "speaker", "trust"))
+        past = np.flatnonzero(outdated(vectors[:POOL], *said))
+        kept["outdated"] = dict.fromkeys(best[past].tolist(), OUTDATED)
+        scores = scores.copy()
+        scores[past] *= OUTDATED
     if question.several:
         places, parts = spread(scores, rows.session[best], top_k)
         lowered = parts < 1

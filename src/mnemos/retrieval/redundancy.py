@@ -1,6 +1,6 @@
-"""Coverage before redundancy: what says the same as a better hit, and answers from one place.
+"""What is put back: what says the same as a better hit, answers from one place, or is out of date.
 
-Both work on the best rows of a ranking and only lower scores, so that what is first stays first.
+All work on the best rows of a ranking and only lower scores, so that what is first stays first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ REPEATED = 0.3
 SPREAD = 0.7
 """What is left of the scores of a session for every hit already taken from it, where a question
 names several things."""
+
+ALIKE = 0.6
+"""Cosine from which somebody speaks of the same thing again."""
+
+OUTDATED = 0.7
+"""What is left of the score of a memory of which its speaker said something newer, where a question
+asks how things are now."""
 
 DIGITS = 6
 """Decimals of a cosine that count: the last bits depend on where in the matrix a row lies."""
@@ -48,6 +55,37 @@ def repeats(vectors: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArra
     held = (counts > 0).astype(np.float32)
     alike &= held.T @ (1 - held) < 0.5  # of row i's terms none is missing in row j
     return np.asarray(np.tril(alike, -1).any(axis=1))
+
+
+def outdated(
+    vectors: NDArray[np.float32],
+    at: NDArray[np.int64],
+    speaker: NDArray[np.int64],
+    trust: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Return which rows speak of something of which their speaker said more later.
+
+    What is less trusted makes nothing outdated.
+
+    Parameters
+    ----------
+    vectors : (p, dim) float32
+        Unit vectors; a row of zeros speaks of nothing.
+    at, speaker, trust : (p,) int64
+        When each was said (microseconds), by whom, and what that counts, in one unit.
+
+    Examples
+    --------
+    >>> alike = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    >>> when, who, trust = np.array([[10, 20, 30], [5, 5, 6], [1, 1, 1]])
+    >>> outdated(alike, when, who, trust)
+    array([ True, False, False])
+    """
+    newer = np.round(vectors @ vectors.T, DIGITS) >= ALIKE
+    newer &= speaker[:, None] == speaker
+    newer &= at[:, None] < at
+    newer &= trust[:, None] <= trust
+    return np.asarray(newer.any(axis=1))
 
 
 def spread(
