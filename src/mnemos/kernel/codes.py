@@ -32,23 +32,24 @@ PARTS = 16
 BLOCK = 512
 """Rows turned into float32 and multiplied at once: few enough to stay in the processor's cache."""
 
-ROWS_PER_CELL = 1_024
-SAMPLE_PER_CELL = 64
+ROWS_PER_CELL = 512
+SAMPLE_PER_CELL = 48
 ROUNDS = 8
 """Of k-means; more change little."""
 
 TRIALS = 32
 """Questions by which a search of the cells is compared with a search of everything."""
 
-RECALL = 0.99
-"""Share of the true best ten that the trials must find, or more cells are looked into."""
+RECALL = 0.975
+"""Share of the true best ten that the trials must find, or more cells are looked into. Questions lie
+nearer to rows than the trials do: 0.992 of theirs were found then, among a million."""
 
 MOST_LOOSE = 8_192
 """Newer rows that are looked through one by one before all are put in order again."""
 
 BEST = 10
 FEWEST_PROBES = 16
-MORE_PROBES = 8
+MORE_PROBES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,12 +89,13 @@ class Codes:
         codes = cls(
             np.empty((n, dim), np.int8),
             np.empty((n, half), np.uint8),
-            np.abs(vectors).max(axis=1, initial=0.0) / np.float32(STEPS),
+            np.empty(n, np.float32),
         )
-        divisor = np.where(codes.scale > 0, codes.scale, np.float32(1))[:, None]
         for start in range(0, n, BLOCK):
             part = slice(start, start + BLOCK)
-            steps = vectors[part] / divisor[part]
+            scale = np.abs(vectors[part]).max(axis=1, initial=0.0) / np.float32(STEPS)
+            codes.scale[part] = scale
+            steps = vectors[part] / np.where(scale > 0, scale, np.float32(1))[:, None]
             whole = np.rint(steps)
             codes.coarse[part] = whole
             steps -= whole
@@ -278,9 +280,9 @@ def _argmax(rows: Floats, centroids: Floats) -> NDArray[np.uint16]:
     import numpy as np
 
     found = np.empty(len(rows), np.uint16)
-    for start in range(0, len(rows), 8 * BLOCK):
-        block = rows[start : start + 8 * BLOCK]
-        found[start : start + 8 * BLOCK] = np.argmax(block @ centroids.T, axis=1)
+    for start in range(0, len(rows), 2 * BLOCK):
+        block = rows[start : start + 2 * BLOCK]
+        found[start : start + 2 * BLOCK] = np.argmax(block @ centroids.T, axis=1)
     return found
 
 
@@ -289,9 +291,9 @@ def _nearest_of(codes: Codes, centroids: Floats) -> NDArray[np.uint16]:
     import numpy as np
 
     found = np.empty(len(codes), np.uint16)
-    for start in range(0, len(codes), 8 * BLOCK):
-        block = codes.coarse[start : start + 8 * BLOCK].astype(np.float32)
-        found[start : start + 8 * BLOCK] = _argmax(block, centroids)
+    for start in range(0, len(codes), 2 * BLOCK):
+        block = codes.coarse[start : start + 2 * BLOCK].astype(np.float32)
+        found[start : start + 2 * BLOCK] = _argmax(block, centroids)
     return found
 
 
@@ -299,9 +301,14 @@ def _best(codes: Codes, queries: Floats) -> Places:
     """Return the places of the best ten of each query among all rows, ``(q, 10)``."""
     import numpy as np
 
-    scores = np.empty((len(queries), len(codes)), np.float32)
-    for start in range(0, len(codes), 8 * BLOCK):
-        part = slice(start, start + 8 * BLOCK)
-        scores[:, part] = queries @ codes.rows(part).T
-    best = min(BEST, len(codes))
-    return np.argpartition(-scores, best - 1, axis=1)[:, :best]
+    scores = np.empty((len(queries), 0), np.float32)
+    places = np.empty((len(queries), 0), np.int64)
+    for start in range(0, len(codes), 2 * BLOCK):
+        part = codes.rows(slice(start, start + 2 * BLOCK))
+        here = np.broadcast_to(np.arange(start, start + len(part)), (len(queries), len(part)))
+        scores = np.concatenate((scores, queries @ part.T), axis=1)
+        places = np.concatenate((places, here), axis=1)
+        kept = np.argpartition(-scores, min(BEST, scores.shape[1]) - 1, axis=1)[:, :BEST]
+        scores = np.take_along_axis(scores, kept, axis=1)
+        places = np.take_along_axis(places, kept, axis=1)
+    return places

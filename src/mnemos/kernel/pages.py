@@ -52,7 +52,7 @@ MOST_CHOICES = 8
 MOST_ENDED = 0.1
 """Share of ended rows up to which a mask is cheaper than choosing."""
 
-SEGMENTS_AT_ONCE = 64
+SEGMENTS_AT_ONCE = 16
 """Segments read together, their posting lists joined: a large page is then never held twice, and a
 term is looked up in few places."""
 
