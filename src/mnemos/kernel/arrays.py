@@ -112,19 +112,17 @@ class Vectors:
         """
         import numpy as np
 
-        places, scores = np.flatnonzero(mask), None
-        if self._cells is not None and len(places) > most:
+        if self._cells is not None:
             codes = self._pieces[0][0]
             assert isinstance(codes, Codes)
-            near = self._cells.near(query)
-            near = near[mask[near]]
-            if len(near) >= most:
-                places, scores = near, codes.dot(query, near)
-        if scores is None:
-            scores = self.dot(query)[places]
+            places = self._cells.near(query)
+            places = places[mask[places]]
+            if len(places) >= most:
+                return _best(places, codes.dot(query, places), most)
+        places = np.flatnonzero(mask)
         if len(places) <= most:
             return places
-        return places[np.argpartition(scores, len(scores) - most)[-most:]]
+        return _best(places, self.dot(query)[places], most)
 
     def take(self, positions: NDArray[np.int64]) -> Vectors:
         """Return the rows at ascending positions, not copied."""
@@ -148,6 +146,13 @@ class Vectors:
         """Return the bytes of what is held by nobody else."""
         rows, places = self._pieces[0]
         return rows.nbytes if len(self._pieces) == 1 and places is None else 0
+
+
+def _best(places: NDArray[np.int64], scores: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return the places of the highest scores, in no order."""
+    import numpy as np
+
+    return places[np.argpartition(scores, len(scores) - most)[-most:]]
 
 
 def _rows_of(
