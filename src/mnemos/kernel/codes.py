@@ -89,7 +89,7 @@ class Codes:
         codes = cls(
             np.empty((n, dim), np.int8),
             np.empty((n, half), np.uint8),
-            np.empty(n, np.float32),
+            np.empty((n,), np.float32),
         )
         for start in range(0, n, BLOCK):
             part = slice(start, start + BLOCK)
