@@ -68,6 +68,7 @@ class Codes:
 
     Examples
     --------
+    >>> import numpy as np
     >>> codes = Codes.of(np.array([[0.6, 0.8], [0.0, 0.0]], np.float32))
     >>> codes.coarse.tolist(), codes.dot(np.array([0.0, 1.0], np.float32)).round(1).tolist()
     ([[95, 127], [0, 0]], [0.800000011920929, 0.0])
